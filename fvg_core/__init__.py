@@ -1,0 +1,1 @@
+"""The compute package of FVG for ComfyUI. Knows torch, never ComfyUI."""

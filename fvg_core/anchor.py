@@ -1,0 +1,144 @@
+"""Anchors: latent frames that are given, and the rule that keeps them (paper, section 4.2).
+
+An anchored clip is a pair of tensors. `clean` [B, C, F, H, W] holds the anchors' latents; `mask`
+[B, 1, F, H, W] says how much of each position the model makes: 1 everything, 0 nothing (an
+anchor). Values between follow Pusa's timestep multiplier: the frame's sigma is mask * sigma, which
+softens an anchor. All functions are the identity where the mask is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .errors import AnchorError
+from .flow import velocity_from_x0, x0_from_velocity
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x [B, C, F, H, W], sigma [B, F]) -> velocity
+
+
+@dataclass(frozen=True)
+class AnchorPlan:
+    """Which latent frames of a clip are given, and what they hold."""
+
+    clean: Tensor
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        want = (self.clean.shape[0], 1, *self.clean.shape[2:])
+        if self.clean.ndim != 5 or self.mask.shape != want:
+            raise AnchorError(
+                f"an anchor plan needs clean [B, C, F, H, W] and mask [B, 1, F, H, W]; "
+                f"got {list(self.clean.shape)} and {list(self.mask.shape)}."
+            )
+
+    @classmethod
+    def empty(cls, batch: int, channels: int, frames: int, height: int, width: int) -> AnchorPlan:
+        """A clip without anchors, in latent units."""
+        return cls(
+            torch.zeros(batch, channels, frames, height, width),
+            torch.ones(batch, 1, frames, height, width),
+        )
+
+    def with_anchor(self, frame: int, latent: Tensor, noise: float = 0.0) -> AnchorPlan:
+        """A new plan with `latent` [1 or B, C, 1, H, W] at latent frame `frame`.
+
+        noise: share of the step's sigma that the anchor keeps, 0 (clean, the paper) to 1.
+        """
+        b, c, f, h, w = self.clean.shape
+        if not -f <= frame < f:
+            raise AnchorError(f"latent frame {frame} lies outside a clip of {f} latent frames.")
+        if latent.ndim != 5 or latent.shape[1:] != (c, 1, h, w) or latent.shape[0] not in (1, b):
+            raise AnchorError(
+                f"the anchor latent is {list(latent.shape)}; this clip needs "
+                f"[1 or {b}, {c}, 1, {h}, {w}]. Encode the picture with the VAE that belongs to "
+                "the video model, at the video's size."
+            )
+        if not 0 <= noise < 1:
+            raise AnchorError(f"anchor_noise is {noise}; it must be at least 0 and below 1.")
+        clean, mask = self.clean.clone(), self.mask.clone()
+        clean[:, :, [frame]] = latent.to(clean)
+        mask[:, :, frame] = noise
+        return AnchorPlan(clean, mask)
+
+    def tile(self, n: int) -> AnchorPlan:
+        """The batch repeated n times, whole batch after whole batch, as guidance stacks it."""
+        return AnchorPlan(self.clean.repeat(n, 1, 1, 1, 1), self.mask.repeat(n, 1, 1, 1, 1))
+
+    def select(self, frames: Sequence[int]) -> AnchorPlan:
+        """The plan of a window of latent frames."""
+        index = list(frames)
+        return AnchorPlan(self.clean[:, :, index], self.mask[:, :, index])
+
+    def to(self, like: Tensor) -> AnchorPlan:
+        return AnchorPlan(self.clean.to(like), self.mask.to(like))
+
+
+def frame_sigmas(plan: AnchorPlan, sigma: Tensor) -> Tensor:
+    """Sigma [B] -> [B, F]: 0 at anchors, sigma elsewhere (t_vec of Alg. 1, l. 9 and 12)."""
+    return plan.mask.mean((1, 3, 4)) * sigma[:, None]
+
+
+def hybrid(plan: AnchorPlan, x: Tensor) -> Tensor:
+    """The model's input: the anchors, and x elsewhere (Alg. 1, l. 8). Exact at mask 0 and 1."""
+    return torch.lerp(plan.clean, x, plan.mask)
+
+
+def hold_x0(plan: AnchorPlan, given: Tensor, x0: Tensor) -> Tensor:
+    """The prediction of the clean latent for the hybrid input `given`: at an anchor, the anchor.
+
+    x0 is given - sigma v; the frame's own sigma is mask * sigma, hence given - mask * sigma * v.
+    Every solver moves x towards its prediction, so one that is told the anchor ends there.
+    """
+    return torch.lerp(given, x0, plan.mask)
+
+
+def pin(plan: AnchorPlan, x: Tensor) -> Tensor:
+    """The final latent with its clean anchors bit for bit. A softened anchor stays as sampled."""
+    return torch.where(plan.mask == 0, plan.clean, x)
+
+
+def anchored(denoise: Denoiser, plan: AnchorPlan) -> Denoiser:
+    """A denoiser over plain latents whose velocity keeps the anchors, for any solver.
+
+    The returned function takes x and the step's sigma [B]; `denoise` gets the hybrid latent and
+    the sigma of every frame (section 4.2).
+    """
+
+    def velocity(x: Tensor, sigma: Tensor) -> Tensor:
+        given = hybrid(plan, x)
+        v = denoise(given, frame_sigmas(plan, sigma))
+        x0 = hold_x0(plan, given, x0_from_velocity(given, v, sigma))
+        return velocity_from_x0(x, x0, sigma)
+
+    return velocity
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """One moment of sampling: latents x [B, C, F, H, W] at sigma, `step` steps done."""
+
+    x: Tensor
+    sigma: float
+    step: int
+
+
+def sample_euler(
+    denoise: Denoiser, x: Tensor, sigmas: Tensor, plan: AnchorPlan
+) -> Iterator[VideoState]:
+    """Anchored Euler sampling (Eq. 4), one state per step; the last one is pinned.
+
+    x: noise [B, C, F, H, W]; sigmas [N + 1], falling to 0.
+    """
+    velocity = anchored(denoise, plan)
+    state = VideoState(x, float(sigmas[0]), 0)
+    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+        v = velocity(state.x, sigma.expand(x.shape[0]))
+        x = state.x + (following - sigma) * v  # z_{i-1} = z_i - dt v
+        state = replace(state, x=x, sigma=float(following), step=state.step + 1)
+        if state.step == len(sigmas) - 1:
+            state = replace(state, x=pin(plan, x))
+        yield state

@@ -1,0 +1,29 @@
+"""Named errors. Each message says what was given, what is expected and what to do."""
+
+
+class FVGError(ValueError):
+    """Base of every error a user can cause."""
+
+
+class PromptError(FVGError):
+    """The prompt is empty, too long, or cannot be rewritten."""
+
+
+class SizeError(FVGError):
+    """Width, height or length that the model's latent grid cannot hold."""
+
+
+class AnchorError(FVGError):
+    """An anchor that does not fit its video: frame, shape or channels."""
+
+
+class ModelMismatchError(FVGError):
+    """A model that cannot understand per-frame timesteps, or does not fit the latent."""
+
+
+class WeightsError(FVGError):
+    """A weights file that is missing, corrupt or of another format."""
+
+
+class HostError(FVGError):
+    """The ComfyUI server cannot be installed, started or reached."""

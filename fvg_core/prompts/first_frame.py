@@ -1,0 +1,346 @@
+"""From phrases to the first frame: what stands there before anything has happened.
+
+Subjects, objects and places stay; motions, later states and camera moves go. Each noun phrase
+is written once, in the order of the prompt.
+"""
+
+from .lexicon import lexicon
+from .phrases import NounPhrase, Phrase, VerbPhrase
+from .places import PARTICLES, is_subject, object_relation, pose, relation, still_form
+from .scene import FirstFrame
+from .tagger import is_plural
+
+
+class SceneWriter:
+    """Reads phrases from left to right and writes the items of the first frame."""
+
+    def __init__(self) -> None:
+        self.frame = FirstFrame()
+        self.lex = lexicon()
+        self.before = self.kind = ""  # kinds of the last phrase and of this one
+        self.new_sentence()
+
+    # -- state --
+    def new_sentence(self) -> None:
+        self.later = self.camera = self.panned = False
+        self.frame.joint = ". "
+        self.new_clause()
+
+    def new_clause(self) -> None:
+        self.verb: VerbPhrase | None = None
+        self.pending = ""  # "and" or "," read and not yet written
+        self.dropping = False  # to the end of the clause: a later state
+        self.relative = False
+        self.clause_verbs = 0
+
+    def read(self, phrases: list[Phrase]) -> FirstFrame:
+        i = 0
+        while i < len(phrases):
+            i += self.step(phrases[i], phrases[i + 1 :])
+        return self.frame
+
+    def step(self, phrase: Phrase, rest: list[Phrase]) -> int:
+        """Read one phrase; return how many were used up."""
+        self.before, self.kind = self.kind, phrase.kind
+        if phrase.kind == "prep":
+            return self.on_prep(phrase, rest)
+        handler = {
+            "np": self.on_noun,
+            "verb": self.on_verb,
+            "adj": self.on_adjective,
+            "part": self.on_participle,
+            "adv": self.on_adverb,
+            "dir": self.on_direction,
+            "pos": self.on_position,
+            "pron": self.on_pronoun,
+        }.get(phrase.kind, self.on_link)
+        handler(phrase, rest)
+        return 1
+
+    @property
+    def acted(self) -> bool:
+        """Whether the governing verb was taken out."""
+        if self.verb is None:
+            return False
+        return self.later or self.verb.event not in ("static", "copula")
+
+    # -- noun phrases --
+    def on_noun(self, np: NounPhrase, rest: list[Phrase]) -> None:
+        if np.head in self.lex["lead"]:
+            self.frame.remove(Phrase("np", np.tokens))
+            if np.tail is None:
+                return
+            np = np.tail
+        if np.camera:
+            self.start_camera(np)
+        elif self.dropping:
+            self.frame.remove(np)
+        elif self.pending or self.verb is None:
+            self.on_listed(np, rest)
+        elif self.camera:
+            self.on_shown(np)
+        else:
+            self.on_object(np)
+
+    def start_camera(self, np: NounPhrase) -> None:
+        self.new_clause()
+        self.camera = True
+        self.frame.remove(np)
+
+    def on_shown(self, np: NounPhrase) -> None:
+        """What the camera looks at starts an item of its own."""
+        self.camera, self.panned = False, True
+        self.new_clause()
+        self.on_subject(np)
+
+    def on_listed(self, np: NounPhrase, rest: list[Phrase]) -> None:
+        """After "and" or a comma: one more of a list, or the subject of a new clause."""
+        joins = self.pending == "and" and self.frame.item is not None and not self.camera
+        if joins and not (self.clause_verbs and is_subject(rest)):
+            if not self.frame.find(np):
+                self.frame.write("and")
+                self.frame.write_noun(np)
+                self.frame.item.animate |= np.animate and self.clause_verbs == 0
+            self.pending = ""
+            return
+        joint = ", and " if self.pending == "and" else ", "
+        self.frame.joint = self.frame.joint or joint
+        self.on_subject(np)
+
+    def on_subject(self, np: NounPhrase) -> None:
+        self.verb, self.pending = None, ""
+        self.clause_verbs = 0
+        if known := self.frame.find(np):
+            self.frame.item, self.frame.joint = known, ""
+        elif self.later:
+            self.frame.remove(np)
+            self.dropping = True
+        else:
+            self.frame.start_subject(np)
+
+    def on_object(self, np: NounPhrase) -> None:
+        if self.verb.event in ("static", "copula"):
+            self.frame.write_noun(np)
+        elif "link" in self.verb.flags and not self.was_there(np):
+            self.frame.remove(np)
+        elif not self.frame.find(np):
+            self.frame.write_placed(object_relation(self.verb), np)
+
+    def was_there(self, np: NounPhrase) -> bool:
+        """ "turns the page" has a page before; "becomes a butterfly" has no butterfly."""
+        return np.definite or np.determiner in self.lex["possessive"]
+
+    def on_pronoun(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        if self.verb is None:
+            self.pending = ""
+        elif not self.acted and not self.dropping:
+            self.frame.write(phrase.text)
+
+    # -- verbs --
+    def on_verb(self, verb: VerbPhrase, rest: list[Phrase]) -> None:
+        after_comma, self.pending = self.pending == ",", ""
+        self.clause_verbs += 1
+        if self.camera or self.starts_camera(verb):
+            self.camera = True
+            self.dropping |= verb.event == "result"
+            self.verb = verb
+            self.frame.remove(verb)
+        elif self.dropping:
+            self.frame.remove(verb)
+        elif verb.event in ("static", "copula") and not self.later:
+            self.on_state(verb, rest)
+        else:
+            self.on_event(verb, after_comma, rest)
+
+    def starts_camera(self, verb: VerbPhrase) -> bool:
+        return self.frame.item is None and verb.lemma in self.lex["camera_verb"]
+
+    def on_state(self, verb: VerbPhrase, rest: list[Phrase]) -> None:
+        """A state one image can show stays: "sits" is written "sitting"."""
+        self.verb = verb
+        if self.frame.item is None or verb.negated:
+            self.frame.remove(verb)
+            self.verb = None if self.frame.item is None else verb
+        elif verb.event == "copula":
+            if rest and rest[0].kind in ("adj", "np", "part"):
+                self.frame.write(f"that {verb.text}" if self.relative else verb.text)
+        else:
+            self.frame.write(still_form(verb, bool(rest) and rest[0].kind == "np"))
+            self.frame.item.posed = True
+
+    def on_event(self, verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> None:
+        self.frame.remove(verb)
+        self.verb = verb
+        leaves = verb.lemma == "leave" and after_comma and verb.word.endswith("ing")
+        makes = verb.event == "result" and bool(rest) and rest[0].kind in ("np", "adv", "pron")
+        if makes or leaves:
+            self.dropping = True
+        if self.frame.item is None or self.later or verb.negated:
+            return
+        subject = self.frame.item.subject
+        countable = subject is not None and (subject.determiner or is_plural(subject.head))
+        of_place = self.before == "prep" and len(verb.tokens) == 1 and verb.word.endswith("ing")
+        if countable and not of_place and "way" in verb.flags:  # "rain falls" is everywhere
+            self.frame.set_start(verb.flags["way"])
+        if self.frame.item.animate:
+            self.frame.item.actor = True
+            if (stance := pose(verb, rest)) and not self.frame.item.posed:
+                self.frame.write_added(stance)
+                self.frame.item.posed = True
+
+    # -- adjectives, adverbs, directions --
+    def on_adjective(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        if (
+            self.frame.item is None
+            or self.dropping
+            or self.camera
+            or (self.acted and not self.pending)
+        ):
+            self.frame.remove(phrase)
+            return
+        self.write_linked(phrase.text)
+
+    def write_linked(self, text: str) -> None:
+        if self.pending == "and":
+            self.frame.write("and")
+        self.frame.write(text, comma=self.pending == ",")
+        self.pending = ""
+
+    def on_participle(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        if self.dropping or self.frame.item is None:
+            self.frame.remove(phrase)
+            return
+        self.write_linked(phrase.text)
+        self.verb = VerbPhrase("verb", phrase.tokens, phrase.word, "static")
+
+    def on_adverb(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        describes = bool(rest) and rest[0].kind in ("adj", "part")
+        if describes and not self.dropping and not self.acted:
+            self.write_linked(phrase.text)
+        else:
+            self.frame.remove(phrase)
+
+    def on_direction(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        if (
+            self.acted
+            and self.verb.moves
+            and not self.later
+            and not self.camera
+            and self.frame.item
+        ):
+            self.frame.set_start(self.lex.directions[phrase.word])
+        if self.acted or self.dropping or self.camera or self.frame.item is None:
+            self.frame.remove(phrase)
+        else:
+            self.frame.write(phrase.text)
+
+    def on_position(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        if self.dropping or self.later:
+            self.frame.remove(phrase)
+            return
+        if self.pending == ",":
+            self.frame.joint = self.frame.joint or ", "
+            self.frame.start_item()
+        self.frame.write(phrase.text)
+        self.frame.item.position = self.frame.item.position or phrase.text
+        self.pending = ""
+
+    # -- prepositions --
+    def on_prep(self, prep: Phrase, rest: list[Phrase]) -> int:
+        target = rest[0] if rest else None
+        if target is None or target.kind not in ("np", "pron", "adj"):
+            self.frame.remove(prep)
+            return 1
+        if self.drops_place(prep, target):
+            self.frame.remove(prep, target)
+        elif self.is_particle(prep) and isinstance(target, NounPhrase):
+            self.on_object(target)
+        elif self.camera and target.word in self.lex["framing"]:
+            self.frame.remove(prep, target)
+        elif self.camera:
+            self.on_shown(target) if isinstance(target, NounPhrase) else self.frame.remove(
+                prep, target
+            )
+        elif self.verb is not None and self.verb.event == "change":
+            self.on_changed_place(prep, target)
+        elif self.acted and isinstance(target, NounPhrase):
+            self.on_acted_place(prep, target)
+        elif self.acted:
+            self.frame.remove(prep, target)
+        else:
+            self.write_place(prep.text, target)
+        self.pending = ""
+        return 2
+
+    def is_particle(self, prep: Phrase) -> bool:
+        """ "turns on the fan", "puts on shoes": the noun is the verb's object."""
+        if not self.acted or self.camera or "particle" not in self.verb.flags:
+            return False
+        return prep.word in PARTICLES and self.before == "verb"
+
+    def drops_place(self, prep: Phrase, target: Phrase) -> bool:
+        if self.dropping:
+            return True
+        if isinstance(target, NounPhrase) and target.head in self.lex["time_span"]:
+            return self.verb is not None
+        return self.panned and not self.verb and prep.word in ("to", "into", "toward")
+
+    def write_place(self, prep: str, target: Phrase) -> None:
+        self.write_linked(prep)
+        if isinstance(target, NounPhrase):
+            self.frame.write_noun(target)
+        else:
+            self.frame.write(target.text)
+
+    def on_changed_place(self, prep: Phrase, target: Phrase) -> None:
+        """ "from pale blue to deep orange": the old state stays, the new one goes."""
+        word = prep.word
+        subject = self.frame.item.subject if self.frame.item else None
+        bare = target.kind == "adj" or len(target.tokens) == 1  # "from bright", "from ice"
+        if word == "from" and bare and subject is not None:
+            subject.gained += [t.lower for t in target.tokens]
+        elif word == "from" and isinstance(target, NounPhrase):
+            self.write_place("as", target)
+        elif word in ("into", "to", "towards", "toward") or self.later:
+            self.frame.remove(prep, target)
+        else:
+            self.write_place(prep.text, target)
+
+    def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
+        placed = self.frame.item is not None and self.frame.item.placed > 0
+        form = relation(self.verb, prep.word, np, placed, self.later)
+        if form == "drop" or self.frame.find(np):
+            self.frame.remove(prep, np)
+        else:
+            self.frame.write_placed(form, np)
+
+    # -- words between clauses --
+    def on_link(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        kind = phrase.kind
+        if kind == ".":
+            self.new_sentence()
+            return
+        if kind in ("later", "until"):
+            self.frame.remove(phrase)
+        if kind == ",":
+            self.on_comma(phrase)
+        elif kind == "conj":
+            self.pending = "and"
+        elif kind == "while":
+            self.new_clause()
+            self.camera = self.later = False
+            self.frame.joint = ", and "
+        elif kind == "later":
+            self.later, self.pending = True, ","
+        elif kind == "until":
+            self.dropping = True
+        elif kind == "rel":
+            self.relative, self.verb, self.pending = True, None, ""
+
+    def on_comma(self, phrase: Phrase) -> None:
+        self.pending = ","
+        if phrase.text == ":":
+            self.new_clause()
+            self.frame.joint = ": "
+        elif self.camera:
+            self.camera, self.verb = False, None

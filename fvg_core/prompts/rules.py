@@ -1,0 +1,59 @@
+"""The backend without a model: grammar and word lists."""
+
+import time
+from dataclasses import asdict
+
+from ..errors import PromptError
+from .checks import check
+from .first_frame import SceneWriter
+from .phrases import NounPhrase, Phrase, read_phrases
+from .scene import POISES, FirstFrame
+from .tagger import tag
+from .tiny_world import read_scene
+from .tokens import tokenise
+from .types import Rewrite
+
+
+class RulesRewriter:
+    name = "rules"
+
+    def rewrite(self, prompt: str, seed: int) -> Rewrite:
+        """Raise PromptError where the prompt names nothing that an image could show."""
+        start = time.perf_counter()
+        phrases = read_phrases(tag(tokenise(prompt)))
+        scene = read_scene(prompt)
+        if scene:
+            output, added = scene.first_frame(), [s.position for s in scene.shapes if s.heading]
+            entities, removed, dropped = scene.entities(), scene.removed, []
+        else:
+            frame = read_frame(prompt, phrases)
+            output = frame.text(POISES[seed % len(POISES)])
+            entities, removed, added = frame.described(), frame.removed, frame.added
+            dropped = frame.dropped
+        report = {
+            "backend": self.name,
+            "seed": seed,
+            "entities": [asdict(entity) for entity in entities],
+            "removed": removed,
+            "added": added,
+            "checks": check(phrases, output, dropped),
+            "seconds": time.perf_counter() - start,
+        }
+        return Rewrite(output, prompt, report)
+
+
+def read_frame(prompt: str, phrases: list[Phrase]) -> FirstFrame:
+    frame = SceneWriter().read(phrases)
+    if any(item.text() for item in frame.items):
+        return frame
+    named = [p for p in phrases if isinstance(p, NounPhrase)]
+    nouns = [p for p in named if not p.camera] or [p for p in named if p.determiner != "the"][:1]
+    if not nouns:
+        raise PromptError(
+            f"The prompt {prompt[:60]!r} names nothing that a first frame could show. "
+            "Name at least one person, thing or place."
+        )
+    shown = FirstFrame(removed=frame.removed)  # only later things are named: show them
+    for np in nouns:
+        shown.start_subject(np)
+    return shown

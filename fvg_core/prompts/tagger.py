@@ -1,0 +1,320 @@
+"""Which part of speech each word is, from closed lists and the words to its left and right.
+
+Tags: det poss pron num adj noun ing-adj (before a noun) | verb part (describing participle) be aux
+neg to | prep conj while later until rel | adv dir pos | camera lead | , .
+"""
+
+from dataclasses import dataclass
+
+from .lexicon import Lexicon, Verb, lexicon
+from .tokens import STOPS, Token
+
+CLOSED = (  # section of the word lists -> tag, first match wins
+    ("position", "pos"),
+    ("be", "be"),
+    ("auxiliary", "aux"),
+    ("negation", "neg"),
+    ("until", "until"),
+    ("later", "later"),
+    ("while", "while"),
+    ("relative", "rel"),
+    ("conjunction", "conj"),
+    ("manner_phrase", "adv"),
+    ("determiner", "det"),
+    ("possessive", "poss"),
+    ("pronoun", "pron"),
+    ("adverb", "adv"),
+)
+OPEN = ""  # still to be decided
+BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
+SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
+PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
+ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "colored", "coloured")
+
+
+@dataclass
+class Left:
+    """What the words to the left of the one in question have built."""
+
+    prev: str = "."  # tag of the previous word
+    word: str = ""
+    det: str = ""  # first determiner or number of the open noun phrase
+    head: str = ""  # its noun so far
+    in_prep: bool = False
+    subject_plural: bool | None = None  # number of the clause's first noun phrase, once read
+    joined: bool = False  # "a vase and a lamp"
+    form: str = ""  # form of the last finite verb of the sentence
+    verbs: int = 0  # verbs of the clause
+    causes: bool = False  # "helps", "lets", "makes": a base verb may follow the noun
+    helper: bool = False  # "is", "was slowly": a verb form is due
+
+    @property
+    def plural(self) -> bool:
+        if self.det in SINGULAR:
+            return False
+        counted = self.det in PLURAL or (self.det in lexicon().numbers and self.det != "one")
+        counted = counted or (self.det.isdigit() and self.det != "1")
+        return bool(self.head) and (counted or is_plural(self.head))
+
+
+def is_plural(noun: str) -> bool:
+    lex = lexicon()
+    if noun in lex["irregular_plural"]:
+        return True
+    return noun.endswith("s") and not noun.endswith("ss") and noun not in lex["singular_s"]
+
+
+def tag(tokens: list[Token]) -> list[Token]:
+    """Fill in every token's tag."""
+    lex = lexicon()
+    for i, token in enumerate(tokens):
+        token.tag = closed_tag(token, lex)
+        if token.tag == "num" and i + 1 < len(tokens) and tokens[i + 1].lower == "of":
+            token.tag = "noun"  # "a pair of shoes"
+        if token.lower == "to" and i + 1 < len(tokens):
+            caused = i > 0 and tokens[i - 1].tag == "pron"  # "causing it to trip"
+            token.tag = "to" if caused or is_infinitive(tokens[i + 1 : i + 3], lex) else "prep"
+    left = Left()
+    for i, token in enumerate(tokens):
+        following = tokens[i + 1 : i + 3]
+        if token.tag == OPEN:
+            token.tag = open_tag(token, left, following, lex)
+        elif token.tag in ("prep", "dir", "later", "while", "adv"):
+            token.tag = ambiguous_tag(token, left, following, lex)
+        move(left, token)
+    name_headless(tokens)
+    return tokens
+
+
+def name_headless(tokens: list[Token]) -> None:
+    """An adjective with a determiner and no noun is the noun: "an orange", "a piece of glass"."""
+    for i, token in enumerate(tokens):
+        after = tokens[i + 1].tag if i + 1 < len(tokens) else "."
+        if token.tag == "adj" and after not in (*BEFORE_NOUN, "noun", "conj", ","):
+            start = i
+            while start and tokens[start - 1].tag in ("adj", "ing-adj"):
+                start -= 1
+            before = tokens[start - 1] if start else token
+            if before.tag in ("det", "poss", "num") or before.lower == "of":
+                token.tag = "noun"
+
+
+def is_infinitive(following: list[Token], lex: Lexicon) -> bool:
+    """ "to jump", and "to join a herd" though "join" is in no list."""
+    verb = lex.verbs.get(following[0].lower)
+    if verb:
+        return "base" in verb.forms and following[0].lower not in lex["to_noun"]
+    unknown = closed_tag(following[0], lex) == OPEN and following[0].lower not in lex["adjectives"]
+    return unknown and len(following) > 1 and closed_tag(following[1], lex) in ("det", "poss")
+
+
+def closed_tag(token: Token, lex: Lexicon) -> str:
+    word = token.lower
+    if token.breaks:
+        return "." if word in STOPS else ","
+    if word in lex.numbers or word.replace(",", "").replace(".", "").isdecimal():
+        return "num"
+    for section, name in CLOSED:
+        if word in lex[section]:
+            return name
+    if word in lex.prepositions:
+        return "prep"
+    if word in lex.directions:
+        return "dir"
+    if word.endswith("'s"):
+        return "poss"
+    if word.endswith("ly") and word not in lex["not_adverb"] and len(word) > 4:
+        return "adv"
+    return OPEN
+
+
+def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> str:
+    """ "up a ramp" or "goes up"; "before a mirror" or "before jumping"; "left" on either side."""
+    word, after = token.lower, following[0] if following else None
+    if word in ("left", "right") and left.prev in BEFORE_NOUN and after and after.tag == OPEN:
+        return "adj"
+    if word in ("left", "right") and left.prev in ("det", "poss"):
+        return "noun"
+    if word in lex["adjectives"] and left.prev in BEFORE_NOUN:
+        return "adj"
+    starts_noun = after is not None and after.tag in ("det", "poss", "num", "pron", OPEN, "adj")
+    if token.tag == "dir" and word in lex.prepositions and starts_noun:
+        return "prep"
+    if token.tag == "prep" and not starts_noun and word in lex.directions:
+        return "dir"
+    if token.tag == "prep" and not starts_noun and left.verbs and word != "of":
+        return "adv"
+    if word in ("before", "after") and after is not None and not has_verb(following, lex):
+        return "later" if left.verbs else "prep"
+    if word == "as" and left.prev in ("part", "verb") and after and not has_verb(following, lex):
+        return "prep"
+    return token.tag
+
+
+def has_verb(tokens: list[Token], lex: Lexicon) -> bool:
+    return any(t.lower in lex.verbs and t.lower not in lex["noun_first"] for t in tokens)
+
+
+def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> str:
+    word, after = token.lower, following[0] if following else None
+    pair = f"{word} {after.lower}" if after else ""
+    opens_object = after is not None and after.tag in ("det", "poss", "num")
+    acts = left.prev == "be" or (left.head and opens_object)  # "a bird building a nest"
+    if pair in lex.pairs or (word in lex["ing_noun"] and not acts):
+        return "noun"
+    if left.prev == "to":
+        return "verb"
+    verb = lex.verbs.get(word)
+    closed_next = after is None or after.tag != OPEN
+    if word in lex["shapes"] and closed_next and (left.prev in BEFORE_NOUN or not verb):
+        return "noun"
+    if word in lex["camera_noun"] and not (verb and left.head):
+        return "noun"
+    if left.head and word in lex["participles"] and not (after and after.tag in ("det", "poss")):
+        return "part"
+    if word.endswith("ing") and len(word) > 4:
+        return ing_tag(left, closed_next)
+    if verb and "s" in verb.forms and is_third_person(token, left, following, lex):
+        return "verb"
+    if verb and "base" in verb.forms and is_base_verb(word, verb, left, closed_next, lex):
+        return "verb"
+    if verb and "past" in verb.forms:
+        return past_tag(word, left, after)
+    if left.word == "being" and word.endswith("ed"):
+        return "verb"
+    if not verb and is_unknown_verb(word, left, after):
+        return "verb"
+    if word.endswith("ed") and left.prev in BEFORE_NOUN and not closed_next:
+        return "adj"
+    if (left.prev in BEFORE_NOUN or left.head) and acts_next(following, lex):
+        return "noun"
+    if word in lex["adjectives"] or (word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6):
+        return "adj"
+    return "noun"
+
+
+def acts_next(following: list[Token], lex: Lexicon) -> bool:
+    """ "an orange rolls down", "a blue square moves left": the adjective is the noun."""
+    if not following or following[0].lower in lex["noun_first"]:
+        return False
+    if following[1:] and following[1].tag == OPEN:
+        return False
+    verb = lex.verbs.get(following[0].lower)
+    return verb is not None and bool({"s", "past"} & verb.forms)
+
+
+def ing_tag(left: Left, closed_next: bool) -> str:
+    if left.helper or left.word in ("each", "both", "all"):
+        return "verb"
+    if left.head or left.prev in ("be", "later", "while", "verb", "adv", "rel", "pron", "pos"):
+        return "verb"
+    if left.prev in ("conj", ",") and (left.form == "ing" or closed_next):
+        return "verb"
+    if left.prev in BEFORE_NOUN:
+        return "noun" if closed_next else "ing-adj"
+    return "verb" if closed_next else "ing-adj"
+
+
+def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
+    word, after = token.lower, following[0] if following else None
+    noun_first = word in lex["noun_first"]
+    opens_object = after is not None and after.tag in ("det", "poss", "pron", "num")
+    closed_next = after is None or after.tag != OPEN
+    if left.prev in ("pron", "rel") or left.head in lex["camera_noun"]:
+        return True
+    if not left.head:
+        linked = left.prev in ("conj", "later", ",", "adv", "while") and left.form == "s"
+        linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
+        linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
+        linked |= left.prev == "," and opens_object and left.form != ""
+        return linked and (not noun_first or closed_next)
+    if after is not None and after.tag == OPEN and noun_first and has_verb([after], lex):
+        return False
+    if left.plural and not (left.in_prep and left.subject_plural is False):
+        return (opens_object and not noun_first) or (is_plural(left.head) and closed_next)
+    if left.det in SINGULAR and not left.plural:
+        return True
+    if left.verbs == 0 and closed_next and left.head in lex["animate"]:
+        return True  # "the man steps onto"
+    return opens_object or not noun_first
+
+
+def is_base_verb(word: str, verb: Verb, left: Left, closed_next: bool, lex: Lexicon) -> bool:
+    noun_first = word in lex["noun_first"]
+    if left.prev in ("to", "aux") or (left.helper and left.prev in ("adv", "neg")):
+        return True
+    if not left.head:
+        linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
+        start = left.prev == "." and word in lex["camera_verb"]
+        plural_subject = left.prev in ("pron", "rel", "adv", ",") and left.subject_plural
+        return (linked or start or bool(plural_subject)) and closed_next
+    if left.causes and closed_next:  # "helps another person set the table"
+        return True
+    many = left.plural or left.joined or (left.in_prep and left.subject_plural)
+    if not many:
+        return False
+    firm = is_plural(left.head) or left.joined
+    return closed_next or (firm and not noun_first)
+
+
+def past_tag(word: str, left: Left, after: Token | None) -> str:
+    if left.helper or left.prev in ("be", "aux", "pron"):
+        return "verb"
+    if not left.head:
+        linked = left.prev in ("conj", "later", ",", "adv", "rel") and left.form == "past"
+        return "verb" if linked else "adj"
+    if word in lexicon()["noun_first"]:
+        return "noun"
+    return "verb"
+
+
+def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
+    """A word of no list that stands where only a verb can: "A chef juliennes a carrot"."""
+    if not left.head or left.in_prep or after is None:
+        return False
+    opens_object = after.tag in ("det", "poss") or after.lower in ("it", "them")
+    if left.plural:
+        return opens_object and is_plural(left.head) and not word.endswith("s")
+    if word in lexicon()["singular_s"]:
+        return False
+    singular = word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    return singular and left.det in SINGULAR and after.tag != OPEN and after.lower != "of"
+
+
+def move(left: Left, token: Token) -> None:
+    """Take one tagged word into what has been built."""
+    kind, word = token.tag, token.lower
+    verb = lexicon().verbs.get(word)
+    if kind in ("det", "poss", "num", "adj", "ing-adj") and left.head and left.prev == "noun":
+        left.head = ""
+        left.det = left.det if kind in ("adj", "ing-adj") else ""
+    if kind in ("det", "poss", "num"):
+        outer = ("", "the", "all", "a", "an")  # "a dozen", "the two"
+        left.det = word if left.det in outer else left.det
+    elif kind in ("noun", "pron"):
+        left.head = word
+        if not left.in_prep and left.verbs == 0:
+            left.subject_plural = left.plural or word in ("they", "we", "you")
+    elif kind == "be":
+        left.form = "base" if word in ("are", "were") else "s"
+    elif kind == "verb":
+        forms = verb.forms if verb else {"s"}
+        left.form = "ing" if word.endswith("ing") else next(iter(sorted(forms)))
+        left.form = "s" if "s" in forms else left.form
+        left.form = "base" if left.prev in ("to", "aux") else left.form
+        left.verbs += 1
+        left.causes = bool(verb) and verb.lemma in ("help", "let", "make", "watch")
+    if kind in ("verb", "prep", "part", "be", "aux"):
+        left.head, left.det = "", ""
+        left.in_prep = kind == "prep"
+    elif kind == "conj":
+        left.joined = bool(left.head) and left.verbs == 0 and not left.in_prep
+        left.head, left.det, left.in_prep = "", "", False
+    elif kind in (",", ".", "while", "later", "until", "rel"):
+        subject, form = left.subject_plural, left.form
+        left.__init__(subject_plural=subject, form="" if kind == "." else form)
+        if kind in (".", "while"):
+            left.subject_plural, left.form = None, ""
+        left.head = word if kind == "rel" else ""
+    left.helper = kind in ("be", "aux") or (left.helper and kind in ("adv", "neg", "adj"))
+    left.prev, left.word = kind, word

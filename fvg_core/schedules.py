@@ -1,0 +1,24 @@
+"""Sigma schedules of flow-matching models: N steps from noise (1) to clean (0), shifted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def shift_sigma(sigma: Tensor, shift: float) -> Tensor:
+    """s / (1 + (s - 1) sigma) * sigma: a shift above 1 spends more steps near noise.
+
+    From Esser et al. 2024 (arXiv 2403.03206), Eq. 23; Wan uses 3 to 12.
+    """
+    return shift * sigma / (1 + (shift - 1) * sigma)
+
+
+def unshift_sigma(sigma: Tensor, shift: float) -> Tensor:
+    """The inverse of shift_sigma."""
+    return shift_sigma(sigma, 1 / shift)
+
+
+def linear_sigmas(steps: int, shift: float) -> Tensor:
+    """Evenly spaced times, shifted. Returns [steps + 1], falling from 1 to 0 (Eq. 4)."""
+    return shift_sigma(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift).float()

@@ -1,0 +1,39 @@
+"""ComfyUI's side of the pack: the explicit list of nodes."""
+
+import logging
+
+
+def extension():
+    """The host's view of this pack. A failure is logged whole; the host itself keeps one line."""
+    try:
+        return _extension()
+    except Exception:
+        logging.exception("FVG could not be loaded")
+        raise
+
+
+def _extension():
+    from comfy_api.latest import ComfyExtension, io
+
+    from .anchor_image_generator import AnchorImageGenerator
+    from .anchor_latent_injector import AnchorLatentInjector
+    from .anchor_picker import AnchorPicker
+    from .anchored_wan_sampler import AnchoredWanSampler
+    from .host import register_folders
+    from .prompt_rewriter import FirstFramePromptRewriter
+    from .tiny_world_loader import TinyWorldLoader
+
+    register_folders()
+
+    class FVG(ComfyExtension):
+        async def get_node_list(self) -> list[type[io.ComfyNode]]:
+            return [
+                FirstFramePromptRewriter,
+                AnchorImageGenerator,
+                AnchorPicker,
+                AnchorLatentInjector,
+                AnchoredWanSampler,
+                TinyWorldLoader,
+            ]
+
+    return FVG()

@@ -1,0 +1,110 @@
+"""Anchors through a ComfyUI MODEL, for every sampler and cache of the host, without editing it.
+
+The anchors travel in the LATENT: `samples` holds the clean latents, `noise_mask` is 0 at them.
+Three wrappers on the MODEL turn that into the paper's rule (section 4.2):
+
+OUTER_SAMPLE     takes the mask away from the host, whose own inpainting would noise the anchors
+                 again, and puts the anchors into the final latent bit for bit;
+APPLY_MODEL      swaps the anchors in and replaces the prediction at them, in fp32, so that caches
+                 and solvers see a model that already knows them;
+DIFFUSION_MODEL  gives every frame its own timestep, which cannot pass through apply_model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hold_x0, hybrid, pin
+from ...fvg_core.errors import ModelMismatchError
+
+_KEY = "fvg_anchors"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The anchors of one sampling run, normalised as the model sees them."""
+
+    plan: AnchorPlan
+    retained: tuple[int, ...]  # latent frames that the host keeps in every context window
+
+    def window(self, x: Tensor, transformer_options: dict) -> AnchorPlan:
+        """The anchors that belong to x, a stack of guidance branches over one context window."""
+        plan, window = self.plan, transformer_options.get("context_window")
+        if window is not None:
+            cut = lambda t: window.get_tensor(t, t.device, 2, retain_index_list=[*self.retained])
+            plan = AnchorPlan(cut(plan.clean), cut(plan.mask))
+        plan = plan.tile(x.shape[0] // plan.clean.shape[0])
+        if plan.clean.shape != x.shape:
+            raise ModelMismatchError(
+                f"the model was called with a latent of {list(x.shape)} where the anchors are "
+                f"{list(plan.clean.shape)}. Area conditioning cannot be combined with anchors; "
+                "use prompts that cover the whole frame."
+            )
+        return plan
+
+
+def anchored_model(model):
+    """A clone of a MODEL that understands LATENTs with anchors. Harmless without anchors."""
+    model = model.clone()
+    if not model.get_wrappers(WrappersMP.OUTER_SAMPLE, _KEY):
+        model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, _KEY, _outer_sample)
+        model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, _KEY, _apply_model)
+        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, _KEY, _diffusion_model)
+    return model
+
+
+def _outer_sample(
+    executor, noise, latent_image, sampler, sigmas, denoise_mask=None, *args, **kwargs
+):
+    if denoise_mask is None:
+        return executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
+    guider = executor.class_obj
+    device = guider.model_patcher.load_device
+    raw = AnchorPlan(latent_image.to(device), denoise_mask[:, :1].to(device))
+    normalised = guider.model_patcher.model.process_latent_in(raw.clean.float())
+    handler = guider.model_options.get("context_handler")
+    run = _Run(
+        AnchorPlan(normalised, raw.mask), tuple(getattr(handler, "latent_retain_index_list", ()))
+    )
+    options = guider.model_options.setdefault("transformer_options", {})
+    options[_KEY] = run
+    try:
+        out = executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
+    finally:
+        del options[_KEY]
+    return pin(raw.to(out), out)
+
+
+def _apply_model(
+    executor,
+    x,
+    t,
+    c_concat=None,
+    c_crossattn=None,
+    control=None,
+    transformer_options=None,
+    **kwargs,
+):
+    transformer_options = transformer_options or {}
+    run: _Run | None = transformer_options.get(_KEY)
+    if run is None:
+        return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    plan = run.window(x, transformer_options)
+    given = hybrid(plan, x)
+    x0 = executor(given, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    return hold_x0(plan, given, x0)
+
+
+def _diffusion_model(executor, x, timestep, *args, **kwargs):
+    options = kwargs.get("transformer_options") or next(
+        (a for a in args if isinstance(a, dict)), {}
+    )
+    run: _Run | None = options.get(_KEY)
+    if run is not None:
+        # The timestep is proportional to sigma in every flow model, so the same rule holds.
+        timestep = frame_sigmas(run.window(x, options), torch.as_tensor(timestep))
+    return executor(x, timestep, *args, **kwargs)

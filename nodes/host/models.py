@@ -1,0 +1,108 @@
+"""What a MODEL is, and the tiny world's loaders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import comfy.sd
+import comfy.utils
+import folder_paths
+from comfy.text_encoders.wan import WanT5Tokenizer, te
+
+from ...fvg_core.backbones import BACKBONES, BackboneSpec
+from ...fvg_core.errors import ModelMismatchError, WeightsError
+
+_TINY = Path(__file__).resolve().parents[2] / "fvg_core" / "tiny" / "weights"
+_INSTEAD = {
+    "WAN21_Vace": "VACE has its own reference inputs and takes one timestep for all frames",
+    "WAN21_Camera": "the Camera variant takes one timestep for all frames",
+    "WAN22_Camera": "the Camera variant takes one timestep for all frames",
+}
+
+
+def register_folders() -> None:
+    """Let the host's own LoRA loaders list the tiny world's anchor LoRA."""
+    folder_paths.add_model_folder_path("loras", str(_TINY))
+
+
+def spec_of(model) -> BackboneSpec:
+    """The backbone of a MODEL. Raises ModelMismatchError for one that cannot take anchors."""
+    kind = type(model.model).__name__
+    spec = BACKBONES.get(kind)
+    known = "; ".join(s.name for s in BACKBONES.values())
+    if spec is None:
+        why = _INSTEAD.get(kind, "it is not a text-to-video model of a supported family")
+        raise ModelMismatchError(
+            f"the MODEL is {kind}: {why}. Load one of these as the video model: {known}."
+        )
+    taken = model.model.diffusion_model.patch_embedding.weight.shape[1]
+    if taken != spec.latent_channels:
+        raise ModelMismatchError(
+            f"the MODEL is an image-to-video or control variant ({taken} input channels instead "
+            f"of {spec.latent_channels}). Give it its picture through the stock node "
+            f"WanImageToVideo, or load the text-to-video model: {known}."
+        )
+    return spec
+
+
+def load_tiny_world():
+    """(video MODEL, image MODEL, CLIP, VAE) through the host's own loaders."""
+    return (
+        _tiny_transformer("fvg_tiny_video.safetensors"),
+        _tiny_transformer("fvg_tiny_image.safetensors"),
+        _tiny_clip("fvg_tiny_text_encoder.safetensors"),
+        _tiny_vae("fvg_tiny_vae.safetensors"),
+    )
+
+
+def _tiny_path(name: str) -> str:
+    path = _TINY / name
+    if not path.is_file():
+        raise WeightsError(
+            f"{name} is missing from fvg_core/tiny/weights. Restore it from the repository "
+            "(git checkout -- fvg_core/tiny/weights), or make it: python -m fvg_core.tiny train."
+        )
+    return str(path)
+
+
+def _read(name: str):
+    """Tensors and metadata of a tiny weights file. Raises WeightsError if it is damaged."""
+    path = _tiny_path(name)
+    try:
+        return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{name} in fvg_core/tiny/weights is damaged ({error}). Restore it from the "
+            "repository: git checkout -- fvg_core/tiny/weights."
+        ) from error
+
+
+def _tiny_transformer(name: str):
+    _read(name)
+    return comfy.sd.load_diffusion_model(_tiny_path(name))
+
+
+def _tiny_vae(name: str):
+    state, metadata = _read(name)
+    return comfy.sd.VAE(sd=state, metadata=metadata)
+
+
+def _tiny_clip(name: str):
+    state, metadata = _read(name)
+    config = json.loads(metadata["config"])
+
+    class Target:
+        params: dict = {}
+        clip = te()
+        tokenizer = WanT5Tokenizer
+
+    return comfy.sd.CLIP(
+        Target,
+        tokenizer_data={
+            "spiece_model": state["spiece_model"],
+            "umt5xxl_min_length": config.pop("min_length"),
+        },
+        state_dict=[state],
+        model_options={"umt5xxl_model_config": config},
+    )

@@ -1,0 +1,154 @@
+"""Schedules, guidance and previews on the host's samplers."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import comfy.model_sampling
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...fvg_core.guidance import GuidanceInterval
+from ...fvg_core.schedules import shift_sigma
+
+
+def sampler_names() -> list[str]:
+    return comfy.samplers.SAMPLER_NAMES
+
+
+def scheduler_names() -> list[str]:
+    return comfy.samplers.SCHEDULER_NAMES
+
+
+def flow_schedule(scheduler: str, steps: int, shift: float) -> Tensor:
+    """Sigmas [steps + 1] of a host scheduler for a flow model of this shift.
+
+    Computed beside the MODEL instead of patched into it, so that nothing leaks into other runs.
+    """
+    flow = comfy.model_sampling.ModelSamplingDiscreteFlow()
+    flow.set_parameters(shift=shift)
+    return comfy.samplers.calculate_sigmas(flow, scheduler, steps)
+
+
+class _IntervalGuider(comfy.samplers.CFGGuider):
+    """The host's guidance, switched off outside an interval of sigma."""
+
+    def set_interval(self, interval: GuidanceInterval) -> None:
+        self.interval = interval
+
+    def predict_noise(self, x, timestep, model_options=None, seed=None):
+        return comfy.samplers.sampling_function(
+            self.inner_model,
+            x,
+            timestep,
+            self.conds.get("negative"),
+            self.conds.get("positive"),
+            self.interval.scale(float(timestep.max()), self.cfg),
+            model_options=model_options or {},
+            seed=seed,
+        )
+
+
+def sample_video(
+    model,
+    positive,
+    negative,
+    latent: dict,
+    *,
+    seed: int,
+    cfg: float,
+    sampler_name: str,
+    sigmas: Tensor,
+    interval: GuidanceInterval,
+) -> dict:
+    """A LATENT sampled along sigmas, with progress and a preview of all frames. Returns a LATENT."""
+    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    guider = _IntervalGuider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(cfg)
+    guider.set_interval(interval)
+    out = guider.sample(
+        comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
+        samples,
+        comfy.samplers.sampler_object(sampler_name),
+        sigmas,
+        denoise_mask=latent.get("noise_mask"),
+        callback=_film_strip_callback(model, len(sigmas) - 1),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    out = out.to(
+        comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
+    )
+    return {**latent, "samples": out}
+
+
+def draw(
+    model, vae, positive, negative, *, width, height, seed, steps, cfg, sampler_name, scheduler
+) -> Tensor:
+    """One picture [1, height, width, 3] by the host's ordinary sampling."""
+    empty = torch.zeros(
+        1, 4, height // 8, width // 8, device=comfy.model_management.intermediate_device()
+    )
+    latent = comfy.sample.fix_empty_latent_channels(model, empty, downscale_ratio_spacial=8)
+    latent = comfy.sample.sample(
+        model,
+        comfy.sample.prepare_noise(latent, seed),
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        positive,
+        negative,
+        latent,
+        callback=latent_preview.prepare_callback(model, steps),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return vae.decode(latent).reshape(-1, height, width, 3)
+
+
+def interval_of(start: float, end: float, shift: float) -> GuidanceInterval:
+    """Fractions of an evenly timed schedule -> sigmas, as the host's start and end percents."""
+    high, low = shift_sigma(1 - torch.tensor([start, end], dtype=torch.float64), shift).tolist()
+    return GuidanceInterval(high, low)
+
+
+def _film_strip_callback(model, steps: int):
+    """Progress with a preview of every latent frame: the host's own shows only the first, which
+    here is the anchor and never changes."""
+    latent_format = model.model.latent_format
+    previewer = None
+    if latent_format.latent_rgb_factors is not None:
+        previewer = latent_preview.Latent2RGBPreviewer(
+            latent_format.latent_rgb_factors,
+            latent_format.latent_rgb_factors_bias,
+            latent_format.latent_rgb_factors_reshape,
+        )
+    bar = comfy.utils.ProgressBar(steps)
+
+    def callback(step, x0, x, total_steps):
+        preview = None
+        if previewer is not None:
+            frames = [
+                previewer.decode_latent_to_preview(x0[:1, :, [f]]) for f in range(x0.shape[2])
+            ]
+            preview = ("JPEG", _film_strip(frames), latent_preview.MAX_PREVIEW_RESOLUTION)
+        bar.update_absolute(step + 1, total_steps, preview)
+
+    return callback
+
+
+def _film_strip(frames: list[Image.Image]) -> Image.Image:
+    """Frames in reading order on a grid that is about as wide as high."""
+    w, h = frames[0].size
+    columns = max(1, round((len(frames) * h / w) ** 0.5))
+    rows = -(-len(frames) // columns)
+    sheet = Image.new("RGB", (columns * w, rows * h))
+    for i, frame in enumerate(frames):
+        sheet.paste(frame, (i % columns * w, i // columns * h))
+    return sheet

@@ -1,0 +1,81 @@
+"""Ordinary English: how much stays and how little leaks, on tuned and on held-out prompts."""
+
+import pytest
+from prompt_scoring import CASES, judge, score
+
+from fvg_core.prompts import rewrite
+
+
+def first_frame(prompt: str) -> str:
+    return rewrite(prompt).first_frame_prompt
+
+
+@pytest.mark.parametrize(
+    ("half", "least", "most_leaked"),
+    [
+        ("tuned", {"entities": 0.99, "attributes": 0.99, "kept": 0.99}, 0.01),
+        ("held_out", {"entities": 0.97, "attributes": 0.95, "kept": 0.95}, 0.09),
+    ],
+)
+def test_scores(half, least, most_leaked):
+    scores, wrong = score(half, first_frame)
+    report = "\n".join([str(scores), *wrong])
+    assert all(scores[name] >= share for name, share in least.items()), report
+    assert scores["leaked"] <= most_leaked, report
+
+
+def test_the_halves_are_large_and_share_no_prompt():
+    prompts = [case["prompt"] for case in CASES]
+    assert len(set(prompts)) == len(prompts)
+    assert all(sum(case["half"] == half for case in CASES) >= 40 for half in ("tuned", "held_out"))
+
+
+def test_the_score_sees_a_prompt_that_was_not_rewritten():
+    scores, _ = score("held_out", lambda prompt: prompt)
+    assert scores["leaked"] == 1.0
+
+
+def test_the_score_sees_lost_counts_attributes_and_bindings():
+    case = {
+        "entities": [{"count": "two", "noun": "dogs", "attributes": ["brown"]}],
+        "keep": ["cinematic"],
+        "gone": ["run"],
+    }
+    verdicts = judge(case, "Dogs running, brown in colour")
+    assert [share for _, share in verdicts["entities"]] == [False]
+    assert [share for _, share in verdicts["attributes"]] == [False]
+    assert [share for _, share in verdicts["kept"]] == [False]
+    assert [share for _, share in verdicts["leaked"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        (
+            "Two dogs run across a snowy field and jump over a fallen log",
+            "Two dogs standing in a snowy field, near a fallen log, poised before the action.",
+        ),
+        (
+            "A timelapse of a green apple rotting and turning brown on a wooden table",
+            "A green apple on a wooden table.",
+        ),
+        ("The sky changes from pale blue to deep orange.", "The pale blue sky."),
+        (
+            "A man in a blue shirt throws a ball to a brown dog",
+            "A man in a blue shirt with a ball, facing a brown dog, poised before the action.",
+        ),
+        ("The camera zooms out from a red lighthouse.", "A red lighthouse."),
+        (
+            "A toy car moves from left to right in front of a stack of books",
+            "A toy car on the left of the frame, in front of a stack of books.",
+        ),
+        (
+            "Two red cubes left of a blue ball; the ball rolls behind them",
+            "Two red cubes left of a blue ball.",
+        ),
+        ("A cat sits on a chair, then a dog enters.", "A cat sitting on a chair."),
+        ("A chef juliennes a carrot.", "A chef with a carrot, poised before the action."),
+    ],
+)
+def test_examples(prompt, expected):
+    assert first_frame(prompt) == expected
