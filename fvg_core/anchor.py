@@ -8,6 +8,7 @@ softens an anchor. All functions are the identity where the mask is 1.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -135,7 +136,7 @@ def sample_euler(
     """
     velocity = anchored(denoise, plan)
     state = VideoState(x, float(sigmas[0]), 0)
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in itertools.pairwise(sigmas):
         v = velocity(state.x, sigma.expand(x.shape[0]))
         x = state.x + (following - sigma) * v  # z_{i-1} = z_i - dt v
         state = replace(state, x=x, sigma=float(following), step=state.step + 1)

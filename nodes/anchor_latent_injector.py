@@ -30,22 +30,35 @@ class AnchorLatentInjector(io.ComfyNode):
                 ),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the video model."),
                 io.Combo.Input(
-                    "frame", options=list(FRAMES), default="first",
+                    "frame",
+                    options=list(FRAMES),
+                    default="first",
                     tooltip="Which frame of the video the picture becomes.",
                 ),
                 io.Int.Input(
-                    "pixel_frame", default=0, min=-4096, max=4095,
+                    "pixel_frame",
+                    default=0,
+                    min=-4096,
+                    max=4095,
                     tooltip="With 'pixel frame': its number from 0; negative counts from the end.",
                 ),
                 io.Int.Input(
                     "width", default=832, min=16, max=16384, step=16, tooltip="Video width, pixels."
                 ),
                 io.Int.Input(
-                    "height", default=480, min=16, max=16384, step=16,
+                    "height",
+                    default=480,
+                    min=16,
+                    max=16384,
+                    step=16,
                     tooltip="Video height, pixels.",
                 ),
                 io.Int.Input(
-                    "length", default=81, min=1, max=4097, step=4,
+                    "length",
+                    default=81,
+                    min=1,
+                    max=4097,
+                    step=4,
                     tooltip="Video length in frames: 1 + 4 x n. Wan 2.1 was made for 81 at 16 "
                     "frames a second, Wan 2.2 5B for 121 at 24.",
                 ),
@@ -53,12 +66,19 @@ class AnchorLatentInjector(io.ComfyNode):
                     "batch_size", default=1, min=1, max=64, tooltip="Videos for each picture."
                 ),
                 io.Combo.Input(
-                    "fit", options=list(host.FIT_RULES), default="crop",
+                    "fit",
+                    options=list(host.FIT_RULES),
+                    default="crop",
                     tooltip="For a picture of another shape. crop: fill the frame and cut the "
                     "rest. pad: show all of it on gray. stretch: distort it.",
                 ),
                 io.Float.Input(
-                    "anchor_noise", default=0.0, min=0.0, max=0.95, step=0.01, advanced=True,
+                    "anchor_noise",
+                    default=0.0,
+                    min=0.0,
+                    max=0.95,
+                    step=0.01,
+                    advanced=True,
                     tooltip="0 keeps the picture exactly (the paper). About 0.2 softens it and "
                     "frees the motion (the timestep multiplier of Pusa).",
                 ),
@@ -66,11 +86,13 @@ class AnchorLatentInjector(io.ComfyNode):
                     "image", optional=True, tooltip="The anchor. Several make a batch of videos."
                 ),
                 io.Latent.Input(
-                    "anchor_latent", optional=True,
+                    "anchor_latent",
+                    optional=True,
                     tooltip="Instead of image: one latent frame, already encoded.",
                 ),
                 io.Latent.Input(
-                    "latent", optional=True,
+                    "latent",
+                    optional=True,
                     tooltip="LATENT of another Anchor Latent Injector, to add an anchor to it.",
                 ),
             ],

@@ -21,7 +21,9 @@ class TinyWorldLoader(io.ComfyNode):
             inputs=[],
             outputs=[
                 io.Model.Output("model", display_name="model", tooltip="Text to video."),
-                io.Model.Output("image_model", display_name="image_model", tooltip="Text to image."),
+                io.Model.Output(
+                    "image_model", display_name="image_model", tooltip="Text to image."
+                ),
                 io.Clip.Output("clip", display_name="clip", tooltip="Text encoder of both."),
                 io.Vae.Output("vae", display_name="vae", tooltip="VAE of both."),
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import comfy.sd
 import comfy.utils
@@ -92,13 +93,8 @@ def _tiny_clip(name: str):
     state, metadata = _read(name)
     config = json.loads(metadata["config"])
 
-    class Target:
-        params: dict = {}
-        clip = te()
-        tokenizer = WanT5Tokenizer
-
     return comfy.sd.CLIP(
-        Target,
+        SimpleNamespace(params={}, clip=te(), tokenizer=WanT5Tokenizer),
         tokenizer_data={
             "spiece_model": state["spiece_model"],
             "umt5xxl_min_length": config.pop("min_length"),

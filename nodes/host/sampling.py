@@ -65,7 +65,7 @@ def sample_video(
     sigmas: Tensor,
     interval: GuidanceInterval,
 ) -> dict:
-    """A LATENT sampled along sigmas, with progress and a preview of all frames. Returns a LATENT."""
+    """Sample a LATENT along sigmas, with progress and a preview of all frames."""
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     guider = _IntervalGuider(model)
     guider.set_conds(positive, negative)

@@ -1,0 +1,101 @@
+"""What every stage shares: a training loop that reports, checkpoints and resumes exactly."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+SAVE_EVERY = 60.0  # seconds
+
+
+def run(
+    params: Iterable[nn.Parameter],
+    loss_at: Callable[[int, torch.Generator], Tensor],
+    *,
+    state: dict[str, nn.Module],
+    steps: int,
+    lr: float,
+    checkpoint: Path,
+    warmup: int = 100,
+    ema: dict[str, nn.Module] | None = None,
+    ema_decay: float = 0.999,
+    log_every: int = 50,
+) -> None:
+    """Minimise `loss_at(step, generator)` with AdamW and a cosine schedule, in place.
+
+    A step draws its randomness only from its generator, which is seeded by the step: a run that
+    was killed and resumed from `checkpoint` sees the same data as one that was not.
+    `ema` holds modules that follow those of `state` with the same keys.
+    """
+    params = [p for p in params if p.requires_grad]
+    optimizer = torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _rate(s, steps, warmup))
+    keep = {**state, **{f"ema.{k}": m for k, m in (ema or {}).items()}}
+    start = _resume(checkpoint, keep, optimizer, schedule)
+    saved, shown, mean = time.monotonic(), time.monotonic(), 0.0
+    for step in range(start, steps):
+        loss = loss_at(step, torch.Generator().manual_seed(step))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(params, 1.0)
+        optimizer.step()
+        schedule.step()
+        _follow(ema or {}, state, min(ema_decay, (1 + step) / (10 + step)))
+        mean += loss.item() / log_every
+        if (step + 1) % log_every == 0:
+            rate = log_every / (time.monotonic() - shown)
+            left = (steps - step - 1) / rate / 60
+            print(
+                f"{checkpoint.stem} {step + 1}/{steps} loss {mean:.4f} "
+                f"{rate:.2f} it/s, {left:.1f} min left",
+                flush=True,
+            )
+            shown, mean = time.monotonic(), 0.0
+        if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps:
+            _save(checkpoint, step + 1, keep, optimizer, schedule)
+            saved = time.monotonic()
+
+
+def _rate(step: int, steps: int, warmup: int) -> float:
+    cosine = 0.5 * (1 + torch.cos(torch.tensor(step / steps * torch.pi)).item())
+    return min(1.0, (step + 1) / warmup) * max(cosine, 0.02)
+
+
+@torch.no_grad()
+def _follow(ema: dict[str, nn.Module], state: dict[str, nn.Module], decay: float) -> None:
+    for name, slow in ema.items():
+        fast = dict(state[name].named_parameters())
+        for key, p in slow.named_parameters():
+            p.lerp_(fast[key], 1 - decay)
+
+
+def _save(path: Path, step: int, keep: dict[str, nn.Module], optimizer, schedule) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    modules = {k: m.state_dict() for k, m in keep.items()}
+    torch.save(
+        {
+            "step": step,
+            "modules": modules,
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        },
+        part,
+    )
+    os.replace(part, path)
+
+
+def _resume(path: Path, keep: dict[str, nn.Module], optimizer, schedule) -> int:
+    if not path.exists():
+        return 0
+    saved = torch.load(path, weights_only=True)
+    for name, module in keep.items():
+        module.load_state_dict(saved["modules"][name])
+    optimizer.load_state_dict(saved["optimizer"])
+    schedule.load_state_dict(saved["schedule"])
+    return saved["step"]

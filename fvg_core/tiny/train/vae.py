@@ -1,0 +1,128 @@
+"""The tiny Wan 2.1 VAE: diffusers' AutoencoderKLWan at base width 16, trained on rendered clips."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..world import render, sample_scene
+from .loop import run
+
+BASE_DIM = 16
+# (steps, clip frames, batch): short clips first, since most of the work is spatial.
+CURRICULUM = ((450, 1, 12), (650, 5, 4), (200, 17, 2))
+LR = 2e-3
+KL_WEIGHT = 1.25e-4
+FOREGROUND_WEIGHT = 3.0
+
+
+def build() -> nn.Module:
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(base_dim=BASE_DIM, z_dim=16)
+
+
+def train(checkpoint: Path) -> nn.Module:
+    """Train or resume. Returns the VAE with latents shifted to the channel statistics of Wan."""
+    torch.manual_seed(0)
+    vae = build()
+    _init_as_pooling(vae)
+    run(
+        vae.parameters(),
+        lambda step, gen: _loss(vae, step, gen),
+        state={"vae": vae},
+        steps=sum(steps for steps, _, _ in CURRICULUM),
+        lr=LR,
+        checkpoint=checkpoint,
+    )
+    vae.eval().requires_grad_(False)
+    _match_statistics(vae)
+    return vae
+
+
+def pixels_to_input(pixels: Tensor) -> Tensor:
+    """uint8 [B, F, H, W, 3] -> float [B, 3, F, H, W] in [-1, 1]."""
+    x = pixels.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
+def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
+    frames, batch = _phase(step)
+    rng = random.Random(torch.randint(2**31, (), generator=gen).item())
+    scenes = [sample_scene(rng, rng.choice((1, 2, 2)), held_out=None) for _ in range(batch)]
+    first = rng.randrange(17 - frames + 1)
+    x = pixels_to_input(render(scenes, range(first, first + frames)))
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = vae.encode(x).latent_dist
+        y = vae.decode(posterior.sample(gen)).sample
+    # The corner pixel is ground in every frame, since no object touches the border.
+    foreground = ((x - x[..., :1, :1]).abs().amax(1, keepdim=True) > 0.1).float()
+    weight = 1 + FOREGROUND_WEIGHT * foreground
+    error = y.float() - x
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    return (weight * (error.abs() + error.square())).mean() + KL_WEIGHT * kl
+
+
+def _phase(step: int) -> tuple[int, int]:
+    """(clip frames, batch) at a step of the curriculum."""
+    ends = itertools.accumulate(steps for steps, _, _ in CURRICULUM)
+    return next(phase[1:] for phase, end in zip(CURRICULUM, ends, strict=True) if step < end)
+
+
+def _init_as_pooling(vae: nn.Module) -> None:
+    """Start as an average pool and its nearest-neighbour inverse; default init stalls at 13 dB."""
+    from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock
+
+    with torch.no_grad():
+        for module in vae.modules():
+            if isinstance(module, nn.Conv3d):
+                module.weight.mul_(0.5)
+                taps = module.weight[:, :, -1]  # the last tap of a causal kernel is "now"
+                centre = taps[..., taps.shape[-2] // 2, taps.shape[-1] // 2]
+                centre.add_(torch.eye(*centre.shape))
+        for module in vae.modules():
+            if isinstance(module, WanResidualBlock):
+                module.conv1.weight.copy_(nn.init.kaiming_uniform_(module.conv1.weight.clone()))
+                module.conv2.weight.normal_(0, 0.02)
+            elif isinstance(module, WanResample):
+                _init_resample(module)
+
+
+def _init_resample(module: nn.Module) -> None:
+    conv = module.resample[1]
+    conv.weight.mul_(0.5)
+    eye = torch.eye(*conv.weight.shape[:2])
+    if module.mode.startswith("down"):
+        conv.weight[:, :, :2, :2] += eye[:, :, None, None] / 4
+    else:
+        conv.weight[:, :, 1, 1] += eye
+    if module.mode == "downsample3d":
+        taps = torch.tensor([0.0, 0.5, 0.5])
+        mean = (torch.eye(module.dim)[..., None] * taps)[..., None, None]
+        module.time_conv.weight.copy_(module.time_conv.weight * 0.5 + mean)
+    elif module.mode == "upsample3d":
+        both = torch.eye(module.dim).repeat(2, 1)
+        module.time_conv.weight.mul_(0.5)
+        module.time_conv.weight[:, :, -1, 0, 0] = both
+
+
+@torch.no_grad()
+def _match_statistics(vae: nn.Module) -> None:
+    """Fold an affine map into the 1x1 convolutions around the latent, so that each channel has
+    the mean and deviation that Wan's published VAE has (`latents_mean`, `latents_std`), by which
+    every host normalises."""
+    rng = random.Random(1)
+    scenes = [sample_scene(rng, 1 + i % 2, held_out=None) for i in range(64)]
+    z = torch.cat([vae.encode(pixels_to_input(render([s]))).latent_dist.mean for s in scenes])
+    std, mean = torch.std_mean(z, dim=(0, 2, 3, 4))
+    scale = torch.tensor(vae.config.latents_std) / std
+    shift = torch.tensor(vae.config.latents_mean) - mean * scale
+    vae.quant_conv.weight[:16] *= scale[:, None, None, None, None]
+    vae.quant_conv.bias[:16] = vae.quant_conv.bias[:16] * scale + shift
+    w = vae.post_quant_conv.weight
+    vae.post_quant_conv.bias -= (w[:, :, 0, 0, 0] * (shift / scale)).sum(1)
+    w /= scale[None, :, None, None, None]
