@@ -80,8 +80,14 @@ def _read(name: str):
 
 
 def _tiny_transformer(name: str):
-    _read(name)
-    return comfy.sd.load_diffusion_model(_tiny_path(name))
+    _, metadata = _read(name)
+    model = comfy.sd.load_diffusion_model(_tiny_path(name))
+    # Previews of the host use the colours of the real VAE's latents; these are the tiny one's.
+    colors = json.loads(metadata["preview_colors"])
+    latent_format = model.model.latent_format
+    latent_format.latent_rgb_factors = colors["factors"]
+    latent_format.latent_rgb_factors_bias = colors["bias"]
+    return model
 
 
 def _tiny_vae(name: str):

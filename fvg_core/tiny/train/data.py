@@ -54,9 +54,37 @@ def still_latents(vae: nn.Module, folder: Path) -> Tensor:
 
 def normalise(vae: nn.Module, z: Tensor) -> Tensor:
     """Latents as the transformer sees them, by the statistics of Wan's published VAE."""
-    mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1)
-    std = torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1)
+    mean, std = _statistics(vae)
     return (z - mean) / std
+
+
+def denormalise(vae: nn.Module, z: Tensor) -> Tensor:
+    """The inverse of normalise."""
+    mean, std = _statistics(vae)
+    return z * std + mean
+
+
+def _statistics(vae: nn.Module) -> tuple[Tensor, Tensor]:
+    config = vae.config
+    mean, std = (
+        torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.latents_mean, config.latents_std)
+    )
+    return mean, std
+
+
+def preview_colors(vae: nn.Module, latents: Tensor) -> dict[str, list]:
+    """The linear map from normalised latents [B, 16, 1, 8, 8] to RGB in [-1, 1] that fits the
+    decoder best, in the layout of the host's latent formats: 16 rows of 3, and a bias of 3."""
+    z = latents[:256].float()
+    raw = denormalise(vae, z)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        pixels = vae.decode(raw).sample.float().clamp(-1, 1)[:, :, 0]
+    small = torch.nn.functional.avg_pool2d(pixels, pixels.shape[-1] // z.shape[-1])
+    inputs = z[:, :, 0].movedim(1, -1).flatten(0, 2)
+    inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
+    fit = torch.linalg.lstsq(inputs, small.movedim(1, -1).flatten(0, 2)).solution
+    rounded = [[round(x, 4) for x in row] for row in fit.tolist()]
+    return {"factors": rounded[:-1], "bias": rounded[-1]}
 
 
 def _cached(path: Path, count: int, vae: nn.Module, draw) -> Tensor:

@@ -53,7 +53,8 @@ class Pipeline:
         config = export.text_config(text.CONFIG, text.MIN_LENGTH)
         recipe = {"steps": text.STEPS, "batch": text.BATCH, "lr": text.LR}
         vocabulary = encoder.pieces.serialized_model_proto()
-        self._save("text_encoder", export.text_to_host(encoder.model, vocabulary), recipe, config)
+        state = export.text_to_host(encoder.model, vocabulary)
+        self._save("text_encoder", state, recipe, config=config)
 
     def _vae(self) -> None:
         recipe = {"curriculum": vae.CURRICULUM, "lr": vae.LR, "base_dim": vae.BASE_DIM}
@@ -83,13 +84,15 @@ class Pipeline:
         self._save("anchor_lora", export.lora_to_host(state, float(dit.LORA_RANK)), recipe)
 
     def _save_transformer(self, kind: str, model: nn.Module, config: dict) -> None:
+        trained = self._trained_vae()
+        colors = data.preview_colors(trained, data.still_latents(trained, self.work))
         host_config = {"transformer": export.wan_config(config)}
         state = export.transformer_to_host(model.state_dict())
-        self._save(kind, state, _recipe(kind), host_config)
+        self._save(kind, state, _recipe(kind), config=host_config, preview_colors=colors)
 
-    def _save(self, name: str, tensors: dict, recipe: dict, config: dict | None = None) -> None:
-        metadata = {"format": "pt", "recipe": recipe, **({"config": config} if config else {})}
-        export.save(self.weights / f"fvg_tiny_{name}.safetensors", tensors, metadata)
+    def _save(self, name: str, tensors: dict, recipe: dict, **metadata: dict) -> None:
+        path = self.weights / f"fvg_tiny_{name}.safetensors"
+        export.save(path, tensors, {"format": "pt", "recipe": recipe, **metadata})
 
 
 def _recipe(kind: str) -> dict:
