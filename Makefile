@@ -1,0 +1,42 @@
+# Needs git, make and Python 3.10 or newer; everything else is installed below .venv and .host.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo "$$p" && exit; \
+	done; echo python3)
+VENV := .venv/bin
+PROMPT ?=
+SEED ?=
+OUT ?=
+PORT ?=
+export PROMPT SEED OUT PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint bench install install-dev clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 14
+
+demo:  ## a prompt in, a video out: make demo PROMPT="..." SEED=1 OUT=folder COMFYUI=/path
+	@$(PYTHON) -m dev demo
+
+serve:  ## ComfyUI with the pack, until Ctrl-C: make serve PORT=8188
+	@$(PYTHON) -m dev serve
+
+install:  ## the pinned ComfyUI, without starting it
+	@$(PYTHON) -m dev install
+
+install-dev:
+	@$(PYTHON) -m dev install --dev
+
+lint: install-dev  ## ruff, both rules and format
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+
+test: lint  ## everything CI runs
+	$(VENV)/python -m pytest $(ARGS)
+
+bench: install-dev  ## figures into benchmarks/results/<date>/
+	$(VENV)/python -m benchmarks
+
+clean:  ## remove what was installed and made: .venv, .host, out, caches
+	rm -rf .venv .host .cache .pytest_cache .ruff_cache .hypothesis out build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

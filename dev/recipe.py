@@ -1,0 +1,36 @@
+"""What this checkout is: version, commit, weights."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from typing import Any
+
+from dev.host import PACK
+
+WEIGHTS = PACK / "fvg_core" / "tiny" / "weights"
+
+
+def describe_pack() -> dict[str, Any]:
+    """Version, commit (with a mark for local changes) and the hashes of the tiny weights."""
+    text = (PACK / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+?)"', text, re.MULTILINE)
+    return {
+        "version": version.group(1) if version else None,
+        "commit": _git("describe", "--always", "--dirty", "--abbrev=40"),
+        "weights": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(WEIGHTS.glob("*.safetensors"))
+        },
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PACK), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None

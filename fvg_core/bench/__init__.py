@@ -1,0 +1,1 @@
+"""Driving a ComfyUI server from outside, over HTTP only."""

@@ -1,0 +1,110 @@
+"""A real Chromium on a real ComfyUI."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dev.chromium import REMEDY, find_chromium
+from dev.server import ComfyServer
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+READY = "window.app?.graph && window.LiteGraph && window.app.extensionManager"
+# Set before the editor starts, so that no dialog covers the canvas.
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
+
+
+@dataclass
+class Editor:
+    """The editor in a page, and what its console complained of."""
+
+    page: Any
+    url: str
+    errors: list[str] = field(default_factory=list)
+
+    def load(self, workflow: dict) -> None:
+        """Open a workflow as if it had been chosen from a menu."""
+        self.page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
+
+    def prompt(self) -> dict:
+        """What the browser would queue now."""
+        script = "async () => JSON.parse(JSON.stringify((await window.app.graphToPrompt()).output))"
+        return self.page.evaluate(script)
+
+    def workflow(self) -> dict:
+        """What the browser would save now."""
+        return self.page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
+
+    def missing_nodes(self) -> list[str]:
+        """Nodes drawn red: types that the host does not know, or that reported an error."""
+        return self.page.evaluate(
+            "() => window.app.graph.nodes.filter(n => n.has_errors ||"
+            " !window.LiteGraph.registered_node_types[n.type] &&"
+            " !n.isSubgraphNode?.()).map(n => n.type)"
+        )
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    path = find_chromium()
+    if path is None:
+        message = f"No Chromium to test with. {REMEDY}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(path), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def open_editor(chromium: Any) -> Iterator[Callable[[ComfyServer], Editor]]:
+    """Opens the editor of a server in a fresh browser profile."""
+    contexts = []
+
+    def opener(server: ComfyServer) -> Editor:
+        settings = server.user / "default" / "comfy.settings.json"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps(SETTINGS))
+        context = chromium.new_context(viewport={"width": 1800, "height": 1100})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        editor = Editor(page, server.url)
+        page.on("console", lambda m: m.type == "error" and editor.errors.append(_told(m, server)))
+        page.on("pageerror", lambda error: editor.errors.append(f"uncaught: {error}"))
+        page.goto(server.url)
+        page.wait_for_function(READY)
+        page.wait_for_function("!document.querySelector('#vue-app .p-progressspinner')")
+        return editor
+
+    yield opener
+    for context in contexts:
+        context.close()
+
+
+def _told(message: Any, server: ComfyServer) -> str:
+    """A console error without what differs from run to run: port and cache-busters."""
+    where = (message.location or {}).get("url", "").replace(server.url, "").split("&rand=")[0]
+    return f"{message.text} {where}"
+
+
+@pytest.fixture(scope="module")
+def editor(comfy: ComfyServer, open_editor: Callable[[ComfyServer], Editor]) -> Editor:
+    return open_editor(comfy)
