@@ -115,6 +115,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, objec
         part,
         metadata={k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()},
     )
+    part.chmod(0o644)
     os.replace(part, path)
 
 

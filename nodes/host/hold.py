@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hold_x0, hybrid, pin
 from ...fvg_core.errors import ModelMismatchError
+from .models import spec_of
 
 _KEY = "fvg_anchors"
 
@@ -63,6 +64,7 @@ def _outer_sample(
     if denoise_mask is None:
         return executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
     guider = executor.class_obj
+    _check_channels(guider.model_patcher, latent_image)
     device = guider.model_patcher.load_device
     raw = AnchorPlan(latent_image.to(device), denoise_mask[:, :1].to(device))
     normalised = guider.model_patcher.model.process_latent_in(raw.clean.float())
@@ -77,6 +79,16 @@ def _outer_sample(
     finally:
         del options[_KEY]
     return pin(raw.to(out), out)
+
+
+def _check_channels(model, latent: Tensor) -> None:
+    spec = spec_of(model)
+    if latent.shape[1] != spec.latent_channels:
+        raise ModelMismatchError(
+            f"the latent has {latent.shape[1]} channels, but the MODEL ({spec.name}) takes "
+            f"{spec.latent_channels}. Connect this MODEL and its VAE to the Anchor Latent Injector "
+            "that makes the latent."
+        )
 
 
 def _apply_model(

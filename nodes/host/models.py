@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ _INSTEAD = {
 
 def register_folders() -> None:
     """Let the host's own LoRA loaders list the tiny world's anchor LoRA."""
-    folder_paths.add_model_folder_path("loras", str(_TINY))
+    folder_paths.add_model_folder_path("loras", str(_TINY / "loras"))
 
 
 def spec_of(model) -> BackboneSpec:
@@ -50,38 +51,35 @@ def spec_of(model) -> BackboneSpec:
 def load_tiny_world():
     """(video MODEL, image MODEL, CLIP, VAE) through the host's own loaders."""
     return (
-        _tiny_transformer("fvg_tiny_video.safetensors"),
-        _tiny_transformer("fvg_tiny_image.safetensors"),
-        _tiny_clip("fvg_tiny_text_encoder.safetensors"),
-        _tiny_vae("fvg_tiny_vae.safetensors"),
+        _load("fvg_tiny_video.safetensors", _transformer),
+        _load("fvg_tiny_image.safetensors", _transformer),
+        _load("fvg_tiny_text_encoder.safetensors", _clip),
+        _load("fvg_tiny_vae.safetensors", _vae),
     )
 
 
-def _tiny_path(name: str) -> str:
+def _load(name: str, build: Callable[[str, dict, dict], object]):
+    """What `build` makes of a file's path, tensors and metadata. Raises WeightsError."""
     path = _TINY / name
     if not path.is_file():
         raise WeightsError(
             f"{name} is missing from fvg_core/tiny/weights. Restore it from the repository "
             "(git checkout -- fvg_core/tiny/weights), or make it: python -m fvg_core.tiny train."
         )
-    return str(path)
-
-
-def _read(name: str):
-    """Tensors and metadata of a tiny weights file. Raises WeightsError if it is damaged."""
-    path = _tiny_path(name)
     try:
-        return comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+        state, metadata = comfy.utils.load_torch_file(
+            str(path), safe_load=True, return_metadata=True
+        )
+        return build(str(path), state, metadata)
     except Exception as error:
         raise WeightsError(
-            f"{name} in fvg_core/tiny/weights is damaged ({error}). Restore it from the "
-            "repository: git checkout -- fvg_core/tiny/weights."
+            f"{name} in fvg_core/tiny/weights is damaged ({type(error).__name__}: {error}). "
+            "Restore it from the repository: git checkout -- fvg_core/tiny/weights."
         ) from error
 
 
-def _tiny_transformer(name: str):
-    _, metadata = _read(name)
-    model = comfy.sd.load_diffusion_model(_tiny_path(name))
+def _transformer(path: str, state: dict, metadata: dict):
+    model = comfy.sd.load_diffusion_model(path)
     # Previews of the host use the colours of the real VAE's latents; these are the tiny one's.
     colors = json.loads(metadata["preview_colors"])
     latent_format = model.model.latent_format
@@ -90,15 +88,12 @@ def _tiny_transformer(name: str):
     return model
 
 
-def _tiny_vae(name: str):
-    state, metadata = _read(name)
+def _vae(path: str, state: dict, metadata: dict):
     return comfy.sd.VAE(sd=state, metadata=metadata)
 
 
-def _tiny_clip(name: str):
-    state, metadata = _read(name)
+def _clip(path: str, state: dict, metadata: dict):
     config = json.loads(metadata["config"])
-
     return comfy.sd.CLIP(
         SimpleNamespace(params={}, clip=te(), tokenizer=WanT5Tokenizer),
         tokenizer_data={

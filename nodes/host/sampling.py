@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...fvg_core.frames import check_size
 from ...fvg_core.guidance import GuidanceInterval
 from ...fvg_core.schedules import shift_sigma
 
@@ -91,6 +92,7 @@ def draw(
     model, vae, positive, negative, *, width, height, seed, steps, cfg, sampler_name, scheduler
 ) -> Tensor:
     """One picture [1, height, width, 3] by the host's ordinary sampling."""
+    check_size(width, height, vae.spacial_compression_encode())
     empty = torch.zeros(
         1, 4, height // 8, width // 8, device=comfy.model_management.intermediate_device()
     )

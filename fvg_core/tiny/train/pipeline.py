@@ -54,11 +54,11 @@ class Pipeline:
         recipe = {"steps": text.STEPS, "batch": text.BATCH, "lr": text.LR}
         vocabulary = encoder.pieces.serialized_model_proto()
         state = export.text_to_host(encoder.model, vocabulary)
-        self._save("text_encoder", state, recipe, config=config)
+        self._save("fvg_tiny_text_encoder", state, recipe, config=config)
 
     def _vae(self) -> None:
         recipe = {"curriculum": vae.CURRICULUM, "lr": vae.LR, "base_dim": vae.BASE_DIM}
-        self._save("vae", export.vae_to_host(self._trained_vae().state_dict()), recipe)
+        self._save("fvg_tiny_vae", export.vae_to_host(self._trained_vae().state_dict()), recipe)
 
     def _data(self) -> None:
         trained = self._trained_vae()
@@ -81,17 +81,21 @@ class Pipeline:
         latents = data.clip_latents(self._trained_vae(), self.work)
         state = dit.train_lora(model, latents, encoder, self._checkpoint("lora"))
         recipe = {**_recipe("lora"), "rank": dit.LORA_RANK, "alpha": dit.LORA_RANK}
-        self._save("anchor_lora", export.lora_to_host(state, float(dit.LORA_RANK)), recipe)
+        self._save(
+            "loras/fvg_tiny_anchor_lora", export.lora_to_host(state, float(dit.LORA_RANK)), recipe
+        )
 
     def _save_transformer(self, kind: str, model: nn.Module, config: dict) -> None:
         trained = self._trained_vae()
         colors = data.preview_colors(trained, data.still_latents(trained, self.work))
         host_config = {"transformer": export.wan_config(config)}
         state = export.transformer_to_host(model.state_dict())
-        self._save(kind, state, _recipe(kind), config=host_config, preview_colors=colors)
+        self._save(
+            f"fvg_tiny_{kind}", state, _recipe(kind), config=host_config, preview_colors=colors
+        )
 
     def _save(self, name: str, tensors: dict, recipe: dict, **metadata: dict) -> None:
-        path = self.weights / f"fvg_tiny_{name}.safetensors"
+        path = self.weights / f"{name}.safetensors"
         export.save(path, tensors, {"format": "pt", "recipe": recipe, **metadata})
 
 

@@ -1,11 +1,12 @@
 """Nodes that only tests use: what was the model given, and what would plain tensors give?"""
 
+from pathlib import Path
+
 import folder_paths
 import torch
 from comfy import model_management
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import ComfyExtension, io
-from pathlib import Path
 from safetensors.torch import save_file
 
 
@@ -32,7 +33,9 @@ class Probe(io.ComfyNode):
         def outer(executor, noise, *args, **kwargs):
             calls.clear()
             out = executor(noise, *args, **kwargs)
-            tensors = {f"{kind}{i:04d}": t for i, call in enumerate(calls) for kind, t in call.items()}
+            tensors = {
+                f"{kind}{i:04d}": t for i, call in enumerate(calls) for kind, t in call.items()
+            }
             _save(name, {**tensors, "unpinned": out, "noise": noise})
             return out
 
@@ -129,7 +132,9 @@ class ReferenceEuler(io.ComfyNode):
             t = torch.full((x.shape[0], x.shape[2]), now * 1000, device=device)
             t[:, frame] = 0
             v_pos, v_neg = (
-                net.diffusion_model(x, t, context=c[0][0].to(device).expand(x.shape[0], -1, -1)).float()
+                net.diffusion_model(
+                    x, t, context=c[0][0].to(device).expand(x.shape[0], -1, -1)
+                ).float()
                 for c in (positive, negative)
             )
             x = x + (then - now) * (v_neg + cfg * (v_pos - v_neg))
