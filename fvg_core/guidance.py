@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .errors import FVGError
@@ -30,6 +31,17 @@ class GuidanceInterval:
                 f"guidance ends before it starts (sigma {self.high} to {self.low}); "
                 "set guidance_start below guidance_end."
             )
+
+    @classmethod
+    def along(cls, sigmas: Tensor, start: float, end: float) -> GuidanceInterval:
+        """The interval between two fractions (0 to 1) of a falling schedule [N + 1]."""
+
+        def at(fraction: float) -> float:
+            position = fraction * (len(sigmas) - 1)
+            i = min(int(position), len(sigmas) - 2)
+            return torch.lerp(sigmas[i], sigmas[i + 1], position - i).item()
+
+        return cls(at(start), at(end))
 
     def scale(self, sigma: float, cfg: float) -> float:
         return cfg if self.low <= sigma <= self.high else 1.0

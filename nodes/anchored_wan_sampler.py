@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fvg_core.guidance import GuidanceInterval
 from . import host
 
 
@@ -123,6 +124,6 @@ class AnchoredWanSampler(io.ComfyNode):
                 cfg=cfg,
                 sampler_name=sampler_name,
                 sigmas=sigmas,
-                interval=host.interval_of(guidance_start, guidance_end, shift),
+                interval=GuidanceInterval.along(sigmas, guidance_start, guidance_end),
             )
         )

@@ -12,7 +12,6 @@ from .pictures import FIT_RULES, encode_anchor, fit
 from .sampling import (
     draw,
     flow_schedule,
-    interval_of,
     sample_video,
     sampler_names,
     scheduler_names,
@@ -25,7 +24,6 @@ __all__ = [
     "encode_anchor",
     "fit",
     "flow_schedule",
-    "interval_of",
     "load_tiny_world",
     "register_folders",
     "sample_video",

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ...fvg_core.frames import check_size
 from ...fvg_core.guidance import GuidanceInterval
-from ...fvg_core.schedules import shift_sigma
 
 
 def sampler_names() -> list[str]:
@@ -112,12 +111,6 @@ def draw(
         seed=seed,
     )
     return vae.decode(latent).reshape(-1, height, width, 3)
-
-
-def interval_of(start: float, end: float, shift: float) -> GuidanceInterval:
-    """Fractions of an evenly timed schedule -> sigmas, as the host's start and end percents."""
-    high, low = shift_sigma(1 - torch.tensor([start, end], dtype=torch.float64), shift).tolist()
-    return GuidanceInterval(high, low)
 
 
 def _film_strip_callback(model, steps: int):

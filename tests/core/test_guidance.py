@@ -40,3 +40,21 @@ def test_the_default_guides_everywhere():
 def test_an_interval_that_ends_before_it_starts_is_refused():
     with pytest.raises(FVGError, match=r"sigma 0.2 to 0.8.*guidance_start below guidance_end"):
         GuidanceInterval(high=0.2, low=0.8)
+
+
+@given(st.integers(2, 60), st.floats(0.1, 15))
+def test_interval_along_a_schedule_counts_steps(steps: int, shift: float) -> None:
+    sigmas = linear_sigmas(steps, shift)
+    first, last = steps // 4, steps // 2
+    interval = GuidanceInterval.along(sigmas, first / steps, last / steps)
+    guided = [interval.scale(float(s), 7.0) == 7.0 for s in sigmas[:-1]]
+    middle = guided[first + 1 : last]  # the ends may round to either side
+    assert all(middle)
+    assert not any(guided[: max(0, first - 1)])
+    assert not any(guided[last + 2 :])
+
+
+def test_the_whole_schedule_is_guided_by_default() -> None:
+    sigmas = linear_sigmas(15, 5.0)
+    interval = GuidanceInterval.along(sigmas, 0.0, 1.0)
+    assert [interval.scale(float(s), 3.0) for s in sigmas[:-1]] == [3.0] * 15
