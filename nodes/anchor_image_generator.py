@@ -49,13 +49,9 @@ class AnchorImageGenerator(io.ComfyNode):
                     max=64,
                     tooltip="How many pictures to choose from.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the first candidate; the others count up from it.",
+                host.seed_input(
+                    "Seed of the first candidate; the others count up from it.",
+                    after=io.ControlAfterGenerate.fixed,
                 ),
                 io.Int.Input(
                     "steps",
@@ -72,18 +68,7 @@ class AnchorImageGenerator(io.ComfyNode):
                     step=0.1,
                     tooltip="Guidance scale of the image model. Qwen-Image's own default is 4.",
                 ),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=host.sampler_names(),
-                    default="euler",
-                    tooltip="Solver.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=host.scheduler_names(),
-                    default="simple",
-                    tooltip="How the steps are spread from noise to picture.",
-                ),
+                *host.solver_inputs("euler", "Euler is the default of ComfyUI.", "picture"),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="All candidates as one batch."),

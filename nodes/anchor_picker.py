@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..fvg_core.image import POLICIES, pick
+from . import host
 
 
 class AnchorPicker(io.ComfyNode):
@@ -35,14 +36,7 @@ class AnchorPicker(io.ComfyNode):
                     max=4095,
                     tooltip="With 'explicit': which candidate, counted from 0.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="With 'seeded': which draw.",
-                ),
+                host.seed_input("With 'seeded': which draw.", after=io.ControlAfterGenerate.fixed),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The chosen anchor."),

@@ -23,13 +23,9 @@ class AnchoredWanSampler(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="The video prompt, encoded."),
                 io.Conditioning.Input("negative", tooltip="What to avoid, encoded."),
                 io.Latent.Input("latent", tooltip="From the Anchor Latent Injector."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The same seed and settings give the same video.",
+                host.seed_input(
+                    "The same seed and settings give the same video.",
+                    after=io.ControlAfterGenerate.randomize,
                 ),
                 io.Int.Input(
                     "steps",
@@ -65,18 +61,7 @@ class AnchoredWanSampler(io.ComfyNode):
                     advanced=True,
                     tooltip="Guide up to this part. Below 1 the last steps cost half.",
                 ),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=host.sampler_names(),
-                    default="uni_pc",
-                    tooltip="Solver. Wan's own default is UniPC.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=host.scheduler_names(),
-                    default="simple",
-                    tooltip="How the steps are spread from noise to video.",
-                ),
+                *host.solver_inputs("uni_pc", "Wan's own default is UniPC.", "video"),
                 io.Float.Input(
                     "shift",
                     default=5.0,

@@ -7,6 +7,7 @@ import json
 from comfy_api.latest import io
 
 from ..fvg_core.prompts import BACKENDS, rewrite
+from . import host
 
 _EXAMPLE = "a red circle moves right and a blue square stays still on a gray background"
 
@@ -34,13 +35,9 @@ class FirstFramePromptRewriter(io.ComfyNode):
                     default="rules",
                     tooltip="Who rewrites. 'rules' needs no model and answers at once.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Another seed may word the first frame differently. 0 is the plainest.",
+                host.seed_input(
+                    "Another seed may word the first frame differently. 0 is the plainest.",
+                    after=io.ControlAfterGenerate.fixed,
                 ),
             ],
             outputs=[

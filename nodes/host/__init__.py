@@ -1,5 +1,6 @@
 """The only room that touches ComfyUI's internals.
 
+inputs    inputs that several nodes have
 hold      carries anchors through any sampler of the host
 models    what a MODEL is, and the tiny world's loaders
 pictures  pictures and latents of the right size
@@ -7,15 +8,10 @@ sampling  schedules, guidance and previews
 """
 
 from .hold import anchored_model
+from .inputs import seed_input, solver_inputs
 from .models import load_tiny_world, register_folders, spec_of
 from .pictures import FIT_RULES, encode_anchor, fit
-from .sampling import (
-    draw,
-    flow_schedule,
-    sample_video,
-    sampler_names,
-    scheduler_names,
-)
+from .sampling import draw, flow_schedule, sample_video
 
 __all__ = [
     "FIT_RULES",
@@ -27,7 +23,7 @@ __all__ = [
     "load_tiny_world",
     "register_folders",
     "sample_video",
-    "sampler_names",
-    "scheduler_names",
+    "seed_input",
+    "solver_inputs",
     "spec_of",
 ]

@@ -16,14 +16,6 @@ from ...fvg_core.frames import check_size
 from ...fvg_core.guidance import GuidanceInterval
 
 
-def sampler_names() -> list[str]:
-    return comfy.samplers.SAMPLER_NAMES
-
-
-def scheduler_names() -> list[str]:
-    return comfy.samplers.SCHEDULER_NAMES
-
-
 def flow_schedule(scheduler: str, steps: int, shift: float) -> Tensor:
     """Sigmas [steps + 1] of a host scheduler for a flow model of this shift.
 
