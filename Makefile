@@ -34,8 +34,8 @@ lint: install-dev  ## ruff, both rules and format
 test: lint  ## everything CI runs
 	$(VENV)/python -m pytest $(ARGS)
 
-bench: install-dev  ## figures into benchmarks/results/<date>/
-	$(VENV)/python -m benchmarks
+bench: install-dev  ## figures into benchmarks/results/<date>/: make bench ARGS=--cold
+	$(VENV)/python -m benchmarks $(ARGS)
 
 clean:  ## remove what was installed and made: .venv, .host, out, caches
 	rm -rf .venv .host .cache .pytest_cache .ruff_cache .hypothesis out build dist

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,9 +51,10 @@ def spec_of(model) -> BackboneSpec:
 
 def load_tiny_world():
     """(video MODEL, image MODEL, CLIP, VAE) through the host's own loaders."""
+    video = _load("fvg_tiny_video.safetensors", _transformer)
     return (
-        _load("fvg_tiny_video.safetensors", _transformer),
-        _load("fvg_tiny_image.safetensors", _transformer),
+        video,
+        _load("fvg_tiny_image_lora.safetensors", partial(_with_lora, video)),
         _load("fvg_tiny_text_encoder.safetensors", _clip),
         _load("fvg_tiny_vae.safetensors", _vae),
     )
@@ -86,6 +88,10 @@ def _transformer(path: str, state: dict, metadata: dict):
     latent_format.latent_rgb_factors = colors["factors"]
     latent_format.latent_rgb_factors_bias = colors["bias"]
     return model
+
+
+def _with_lora(model, path: str, state: dict, metadata: dict):
+    return comfy.sd.load_lora_for_models(model, None, state, 1.0, 0.0)[0]
 
 
 def _vae(path: str, state: dict, metadata: dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -20,12 +21,14 @@ _BATCH = 16  # clips encoded at once
 _SHARDS = {CLIPS: 5, STILLS: 8}
 
 
+@cache
 def clip_scene(index: int) -> Scene:
     """The scene of training clip `index`: one object in a third of them, two in the rest."""
     rng = random.Random(index)
     return sample_scene(rng, 1 if index % 3 == 0 else 2)
 
 
+@cache
 def still_scene(index: int) -> tuple[Scene, int]:
     """The scene of training frame `index` as it stands at that moment, and the pixel frame."""
     rng = random.Random(10**6 + index)

@@ -1,4 +1,4 @@
-"""The tiny Wan transformers: text to video, text to image, and the anchor LoRA."""
+"""The tiny Wan: text to video from scratch, then one LoRA for stills and one for anchors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...anchor import AnchorPlan, frame_sigmas, hybrid
-from ...flow import add_noise, velocity
+from ...flow import add_noise, uniform_time, velocity
 from ...schedules import shift_sigma
 from .. import captions
 from ..world import Scene
@@ -19,49 +19,30 @@ from .data import clip_scene, still_scene
 from .loop import run
 from .text import CONFIG, TextEncoder
 
-_COMMON = {
+VIDEO = {
     "in_channels": 16,
     "out_channels": 16,
     "text_dim": CONFIG["d_model"],
     "freq_dim": 128,
     "cross_attn_norm": True,
     "qk_norm": "rms_norm_across_heads",
-}
-VIDEO = {
-    **_COMMON,
     "patch_size": (1, 2, 2),
     "num_attention_heads": 3,
     "attention_head_dim": 64,
     "ffn_dim": 384,
     "num_layers": 7,
 }
-IMAGE = {
-    **_COMMON,
-    "patch_size": (1, 1, 1),
-    "num_attention_heads": 4,
-    "attention_head_dim": 32,
-    "ffn_dim": 256,
-    "num_layers": 7,
-}
-STEPS = {"video": 3200, "image": 1300, "lora": 800}
-BATCH = {"video": 32, "image": 64, "lora": 32}
-LR = {"video": 1e-3, "image": 1.5e-3, "lora": 1e-3}
+STEPS = {"video": 2400, "image": 2200, "anchor": 1000}
+BATCH = {"video": 32, "image": 64, "anchor": 32}
+LR = {"video": 1e-3, "image": 1e-3, "anchor": 1e-3}
 TRAIN_SHIFT = 2.0  # shift of the training times: a little more weight near noise
 PROMPT_DROPOUT = 0.1
-LORA_RANK = 16
+LORA_RANK = {"image": 32, "anchor": 16}
 LORA_TARGETS = r"blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ffn\.net\.(0\.proj|2))"
 NO_ANCHOR_SHARE = 0.1  # keeps plain text-to-video alive under the LoRA
 FIRST_FRAME_SHARE = 0.5  # of anchored samples; the others draw k uniformly (Alg. 1, l. 1)
 
 Caption = Callable[[int, random.Random], str]
-
-
-def build(config: dict) -> nn.Module:
-    from diffusers import WanTransformer3DModel
-
-    model = WanTransformer3DModel(**config)
-    nn.init.zeros_(model.proj_out.weight)
-    return model
 
 
 def clip_caption(index: int, rng: random.Random) -> str:
@@ -75,41 +56,68 @@ def still_caption(index: int, rng: random.Random) -> str:
     return captions.text(describe(scene, rng))
 
 
-def train(
-    kind: str, config: dict, latents: Tensor, caption: Caption, text: TextEncoder, checkpoint: Path
-) -> nn.Module:
-    """Train or resume 'video' or 'image' from scratch. Returns the averaged (EMA) weights."""
+def build() -> nn.Module:
+    from diffusers import WanTransformer3DModel
+
+    model = WanTransformer3DModel(**VIDEO)
+    nn.init.zeros_(model.proj_out.weight)
+    return model
+
+
+def train_video(latents: Tensor, text: TextEncoder, checkpoint: Path) -> nn.Module:
+    """Text to video from scratch. Returns the averaged (EMA) weights."""
     torch.manual_seed(0)
-    model = build(config)
+    model = build()
     slow = copy.deepcopy(model).requires_grad_(False)
-
-    def loss_at(step: int, gen: torch.Generator) -> Tensor:
-        z0, features = _batch(latents, caption, text, BATCH[kind], gen)
-        t = shift_sigma(torch.rand(len(z0), generator=gen), TRAIN_SHIFT)
-        eps = torch.randn(z0.shape, generator=gen)
-        v = predict(model, add_noise(z0, eps, t), t, features)
-        return (v - velocity(z0, eps)).square().mean()
-
+    loss = lambda gen: _plain_loss(model, _batch("video", latents, clip_caption, text, gen), gen)
     run(
         model.parameters(),
-        loss_at,
+        lambda step, gen: loss(gen),
         state={"model": model},
         ema={"model": slow},
-        steps=STEPS[kind],
-        lr=LR[kind],
+        steps=STEPS["video"],
+        lr=LR["video"],
         checkpoint=checkpoint,
     )
     return slow.eval()
 
 
-def train_lora(model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path) -> dict:
+def train_image_lora(
+    model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path
+) -> dict[str, Tensor]:
+    """Make the video model a specialist for stills. Returns the LoRA's state dict (peft keys)."""
+    loss = lambda gen: _plain_loss(model, _batch("image", latents, still_caption, text, gen), gen)
+    return _train_lora("image", model, loss, checkpoint)
+
+
+def train_anchor_lora(
+    model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path
+) -> dict[str, Tensor]:
     """Anchor-grounding finetuning (Algorithm 1). Returns the LoRA's state dict (peft keys)."""
+
+    def loss(gen: torch.Generator) -> Tensor:
+        z0, features = _batch("anchor", latents, clip_caption, text, gen)
+        plan = anchor_plan(z0, gen)
+        t, eps = _noise(z0, gen)
+        x = hybrid(plan, add_noise(z0, eps, t))  # Alg. 1, l. 6-14
+        v = predict(model, x, frame_sigmas(plan, t), features)
+        # The anchor's noise is not in the input, so its term cannot be learned: leave it out.
+        error = (v - velocity(z0, eps)).square() * plan.mask
+        return error.sum() / (plan.mask.sum() * z0.shape[1])
+
+    return _train_lora("anchor", model, loss, checkpoint)
+
+
+def _train_lora(
+    kind: str, model: nn.Module, loss: Callable[[torch.Generator], Tensor], checkpoint: Path
+) -> dict[str, Tensor]:
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
     torch.manual_seed(0)
     model.requires_grad_(False)
-    model.add_adapter(LoraConfig(r=LORA_RANK, lora_alpha=LORA_RANK, target_modules=LORA_TARGETS))
+    rank = LORA_RANK[kind]
+    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LORA_TARGETS))
     adapters = nn.ModuleDict(
         {
             name.replace(".", "/"): module
@@ -117,24 +125,12 @@ def train_lora(model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint:
             if name.endswith(("lora_A", "lora_B"))
         }
     )
-
-    def loss_at(step: int, gen: torch.Generator) -> Tensor:
-        z0, features = _batch(latents, clip_caption, text, BATCH["lora"], gen)
-        plan = anchor_plan(z0, gen)
-        t = shift_sigma(torch.rand(len(z0), generator=gen), TRAIN_SHIFT)
-        eps = torch.randn(z0.shape, generator=gen)
-        x = hybrid(plan, add_noise(z0, eps, t))  # Alg. 1, l. 6-14
-        v = predict(model, x, frame_sigmas(plan, t), features)
-        # The anchor's noise is not in the input, so its term cannot be learned: leave it out.
-        error = (v - velocity(z0, eps)).square() * plan.mask
-        return error.sum() / (plan.mask.sum() * z0.shape[1])
-
     run(
         adapters.parameters(),
-        loss_at,
+        lambda step, gen: loss(gen),
         state={"lora": adapters},
-        steps=STEPS["lora"],
-        lr=LR["lora"],
+        steps=STEPS[kind],
+        lr=LR[kind],
         checkpoint=checkpoint,
     )
     return get_peft_model_state_dict(model)
@@ -161,10 +157,22 @@ def predict(model: nn.Module, x: Tensor, sigma: Tensor, features: Tensor) -> Ten
     )[0]
 
 
+def _plain_loss(model: nn.Module, batch: tuple[Tensor, Tensor], gen: torch.Generator) -> Tensor:
+    z0, features = batch
+    t, eps = _noise(z0, gen)
+    v = predict(model, add_noise(z0, eps, t), t, features)
+    return (v - velocity(z0, eps)).square().mean()
+
+
+def _noise(z0: Tensor, gen: torch.Generator) -> tuple[Tensor, Tensor]:
+    t = shift_sigma(uniform_time(len(z0), gen), TRAIN_SHIFT)
+    return t, torch.randn(z0.shape, generator=gen)
+
+
 def _batch(
-    latents: Tensor, caption: Caption, text: TextEncoder, size: int, gen: torch.Generator
+    kind: str, latents: Tensor, caption: Caption, text: TextEncoder, gen: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    index = torch.randint(len(latents), (size,), generator=gen)
+    index = torch.randint(len(latents), (BATCH[kind],), generator=gen)
     rng = random.Random(torch.randint(2**31, (), generator=gen).item())
     prompts = ["" if rng.random() < PROMPT_DROPOUT else caption(i, rng) for i in index.tolist()]
     return latents[index].float(), text(prompts)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from .. import export
 from . import data, dit, text, vae
 
-STAGES = ("text", "vae", "data", "video", "image", "lora")
+STAGES = ("text", "vae", "data", "video", "image", "anchor")
 
 
 class Pipeline:
@@ -27,7 +27,7 @@ class Pipeline:
             "data": self._data,
             "video": self._video,
             "image": self._image,
-            "lora": self._lora,
+            "anchor": self._anchor,
         }
         stages[stage]()
 
@@ -43,10 +43,14 @@ class Pipeline:
     def _trained_vae(self) -> nn.Module:
         return vae.train(self._checkpoint("vae"))
 
+    def _clips(self) -> Tensor:
+        return data.clip_latents(self._trained_vae(), self.work)
+
+    def _stills(self) -> Tensor:
+        return data.still_latents(self._trained_vae(), self.work)
+
     def _trained_video(self, encoder: text.TextEncoder) -> nn.Module:
-        latents = data.clip_latents(self._trained_vae(), self.work)
-        checkpoint = self._checkpoint("video")
-        return dit.train("video", dit.VIDEO, latents, dit.clip_caption, encoder, checkpoint)
+        return dit.train_video(self._clips(), encoder, self._checkpoint("video"))
 
     def _text(self) -> None:
         encoder = self._text_encoder()
@@ -61,38 +65,33 @@ class Pipeline:
         self._save("fvg_tiny_vae", export.vae_to_host(self._trained_vae().state_dict()), recipe)
 
     def _data(self) -> None:
-        trained = self._trained_vae()
-        data.still_latents(trained, self.work)
-        data.clip_latents(trained, self.work)
+        self._stills()
+        self._clips()
 
     def _video(self) -> None:
-        self._save_transformer("video", self._trained_video(self._text_encoder()), dit.VIDEO)
+        state = export.transformer_to_host(self._trained_video(self._text_encoder()).state_dict())
+        colors = data.preview_colors(self._trained_vae(), self._stills())
+        config = {"transformer": export.wan_config(dit.VIDEO)}
+        self._save("fvg_tiny_video", state, _recipe("video"), config=config, preview_colors=colors)
 
     def _image(self) -> None:
         encoder = self._text_encoder()
-        latents = data.still_latents(self._trained_vae(), self.work)
+        model = self._trained_video(encoder)
         checkpoint = self._checkpoint("image")
-        model = dit.train("image", dit.IMAGE, latents, dit.still_caption, encoder, checkpoint)
-        self._save_transformer("image", model, dit.IMAGE)
+        state = dit.train_image_lora(model, self._stills(), encoder, checkpoint)
+        self._save_lora("fvg_tiny_image_lora", "image", state)
 
-    def _lora(self) -> None:
+    def _anchor(self) -> None:
         encoder = self._text_encoder()
         model = self._trained_video(encoder)
-        latents = data.clip_latents(self._trained_vae(), self.work)
-        state = dit.train_lora(model, latents, encoder, self._checkpoint("lora"))
-        recipe = {**_recipe("lora"), "rank": dit.LORA_RANK, "alpha": dit.LORA_RANK}
-        self._save(
-            "loras/fvg_tiny_anchor_lora", export.lora_to_host(state, float(dit.LORA_RANK)), recipe
-        )
+        checkpoint = self._checkpoint("anchor")
+        state = dit.train_anchor_lora(model, self._clips(), encoder, checkpoint)
+        self._save_lora("loras/fvg_tiny_anchor_lora", "anchor", state)
 
-    def _save_transformer(self, kind: str, model: nn.Module, config: dict) -> None:
-        trained = self._trained_vae()
-        colors = data.preview_colors(trained, data.still_latents(trained, self.work))
-        host_config = {"transformer": export.wan_config(config)}
-        state = export.transformer_to_host(model.state_dict())
-        self._save(
-            f"fvg_tiny_{kind}", state, _recipe(kind), config=host_config, preview_colors=colors
-        )
+    def _save_lora(self, name: str, kind: str, state: dict[str, Tensor]) -> None:
+        rank = dit.LORA_RANK[kind]
+        recipe = {**_recipe(kind), "rank": rank, "alpha": rank}
+        self._save(name, export.lora_to_host(state, float(rank)), recipe)
 
     def _save(self, name: str, tensors: dict, recipe: dict, **metadata: dict) -> None:
         path = self.weights / f"{name}.safetensors"

@@ -143,9 +143,28 @@ class ReferenceEuler(io.ComfyNode):
         return io.NodeOutput({"samples": net.process_latent_out(x).cpu()})
 
 
+class RandomLatent(io.ComfyNode):
+    """Stands for an encoded picture where no small VAE of the family exists."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FVGRandomLatent",
+            inputs=[io.Int.Input("channels"), io.Int.Input("size"), io.Int.Input("seed")],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(cls, channels, size, seed):
+        generator = torch.manual_seed(seed)
+        return io.NodeOutput(
+            {"samples": torch.randn(1, channels, 1, size, size, generator=generator)}
+        )
+
+
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Mutation, ReferenceEuler]
+        return [Probe, Mutation, ReferenceEuler, RandomLatent]
 
 
 async def comfy_entrypoint():
