@@ -31,14 +31,14 @@ RESULTS = Path(__file__).parent / "results"
 SEEDS = 3
 SAMPLING = {
     "steps": 15,
-    "cfg": 4.0,
+    "cfg": 3.0,
     "guidance_start": 0.0,
     "guidance_end": 1.0,
     "sampler_name": "euler",
     "scheduler": "simple",
     "shift": 3.0,
 }
-IMAGE_SAMPLING = {"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple"}
+IMAGE_SAMPLING = {"steps": 20, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple"}
 # mode -> (anchor, LoRA)
 MODES = {
     "T2V": (None, False),
@@ -208,21 +208,25 @@ def markdown(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _missing(done: Path, count: int) -> Iterator[tuple[int, Scene]]:
+def _missing(done: Path, count: int, part: int, parts: int) -> Iterator[tuple[int, Scene]]:
     lines = done.read_text().splitlines() if done.exists() else []
     known = {json.loads(line)["index"] for line in lines}
-    yield from ((i, s) for i, s in enumerate(scenes(count)) if i not in known)
+    yield from ((i, s) for i, s in enumerate(scenes(count)) if i not in known and i % parts == part)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.composition", description=__doc__)
     parser.add_argument("--prompts", type=int, default=200)
-    count = parser.parse_args().prompts
+    parser.add_argument(
+        "--part", default="0/1", help="'0/2' and '1/2' in two processes share the work"
+    )
+    options = parser.parse_args()
+    count, (part, parts) = options.prompts, map(int, options.part.split("/"))
     date = datetime.date.today().isoformat()
     folder = RESULTS / date
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "composition.jsonl"
-    todo = list(_missing(done, count))
+    todo = list(_missing(done, count, part, parts))
     install = prepare()
     if todo:
         with (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -47,8 +49,30 @@ def _demo(checkout: Path, environ: dict[str, str]) -> dict[str, Any]:
 def _run(command: list[str], folder: Path, environ: dict[str, str]) -> None:
     # MAKEFLAGS of an outer make would name its job server.
     clean = {k: v for k, v in environ.items() if not k.startswith("MAKE")}
-    done = subprocess.run(
-        command, cwd=folder, env=clean, capture_output=True, text=True, check=False
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=clean,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
-    if done.returncode != 0:
-        raise HostError(f"{' '.join(command[:2])} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        _stop(process)
+        raise
+    if process.returncode != 0:
+        raise HostError(f"{' '.join(command[:2])} failed:\n{output[-2000:]}")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End a command with all that it started; the demo stops its server when asked."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=15)  # returns when nobody holds its output any more
+            return

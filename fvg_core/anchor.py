@@ -55,8 +55,8 @@ class AnchorPlan:
         if latent.ndim != 5 or latent.shape[1:] != (c, 1, h, w) or latent.shape[0] not in (1, b):
             raise AnchorError(
                 f"the anchor latent is {list(latent.shape)}; this clip needs "
-                f"[1 or {b}, {c}, 1, {h}, {w}]. Encode the picture with the VAE that belongs to "
-                "the video model, at the video's size."
+                f"[{1 if b == 1 else f'1 or {b}'}, {c}, 1, {h}, {w}]. Encode the picture with the "
+                "VAE of the video model, at the video's size; give one, or one for each video."
             )
         if not 0 <= noise < 1:
             raise AnchorError(f"anchor_noise is {noise}; it must be at least 0 and below 1.")

@@ -133,9 +133,10 @@ class AnchorLatentInjector(io.ComfyNode):
         h, w = height // spec.stride_space, width // spec.stride_space
         if latent is None:
             plan = AnchorPlan.empty(len(z) * batch_size, spec.latent_channels, frames, h, w)
-            z = z.repeat_interleave(batch_size, dim=0)
         else:
             plan = _plan_of(latent, (spec.latent_channels, frames, h, w))
+        if len(z) * batch_size == len(plan.clean):
+            z = z.repeat_interleave(batch_size, dim=0)
         plan = plan.with_anchor(k, z, anchor_noise)
         return io.NodeOutput(
             host.anchored_model(model), {"samples": plan.clean, "noise_mask": plan.mask}

@@ -12,7 +12,7 @@ DIFFUSION_MODEL  gives every frame its own timestep, which cannot pass through a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -32,9 +32,14 @@ class _Run:
     plan: AnchorPlan
     retained: tuple[int, ...]  # latent frames that the host keeps in every context window
 
+    # Plans without a window, tiled to the guidance branches of x, by the shape of x.
+    _whole: dict[torch.Size, AnchorPlan] = field(default_factory=dict)
+
     def window(self, x: Tensor, transformer_options: dict) -> AnchorPlan:
         """The anchors that belong to x, a stack of guidance branches over one context window."""
         plan, window = self.plan, transformer_options.get("context_window")
+        if window is None and x.shape in self._whole:
+            return self._whole[x.shape]
         if window is not None:
             cut = lambda t: window.get_tensor(t, t.device, 2, retain_index_list=[*self.retained])
             plan = AnchorPlan(cut(plan.clean), cut(plan.mask))
@@ -45,6 +50,8 @@ class _Run:
                 f"{list(plan.clean.shape)}. Area conditioning cannot be combined with anchors; "
                 "use prompts that cover the whole frame."
             )
+        if window is None:
+            self._whole[x.shape] = plan
         return plan
 
 
@@ -118,5 +125,5 @@ def _diffusion_model(executor, x, timestep, *args, **kwargs):
     run: _Run | None = options.get(_KEY)
     if run is not None:
         # The timestep is proportional to sigma in every flow model, so the same rule holds.
-        timestep = frame_sigmas(run.window(x, options), torch.as_tensor(timestep))
+        timestep = frame_sigmas(run.window(x, options), timestep)
     return executor(x, timestep, *args, **kwargs)

@@ -9,7 +9,6 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...fvg_core.frames import check_size
@@ -121,21 +120,19 @@ def _film_strip_callback(model, steps: int):
     def callback(step, x0, x, total_steps):
         preview = None
         if previewer is not None:
-            frames = [
-                previewer.decode_latent_to_preview(x0[:1, :, [f]]) for f in range(x0.shape[2])
-            ]
-            preview = ("JPEG", _film_strip(frames), latent_preview.MAX_PREVIEW_RESOLUTION)
+            strip = previewer.decode_latent_to_preview(_film_strip(x0[:1]))
+            preview = ("JPEG", strip, latent_preview.MAX_PREVIEW_RESOLUTION)
         bar.update_absolute(step + 1, total_steps, preview)
 
     return callback
 
 
-def _film_strip(frames: list[Image.Image]) -> Image.Image:
-    """Frames in reading order on a grid that is about as wide as high."""
-    w, h = frames[0].size
-    columns = max(1, round((len(frames) * h / w) ** 0.5))
-    rows = -(-len(frames) // columns)
-    sheet = Image.new("RGB", (columns * w, rows * h))
-    for i, frame in enumerate(frames):
-        sheet.paste(frame, (i % columns * w, i // columns * h))
-    return sheet
+def _film_strip(x0: Tensor) -> Tensor:
+    """Latent [1, C, F, h, w] -> all its frames in reading order on one grid, about as wide as
+    high: [1, C, 1, rows * h, columns * w]."""
+    channels, frames, h, w = x0.shape[1:]
+    columns = max(1, round((frames * h / w) ** 0.5))
+    rows = -(-frames // columns)
+    grid = torch.nn.functional.pad(x0, (0, 0, 0, 0, 0, rows * columns - frames))
+    grid = grid.unflatten(2, (rows, columns)).transpose(3, 4)
+    return grid.reshape(1, channels, 1, rows * h, columns * w)

@@ -80,8 +80,8 @@ def test_imports_are_read_between_the_marks():
     log = f"""import time:       900 |        900 | before
 {start.BEGIN}
 noise
-import time:       124 |        124 |   /some/path/custom_nodes/comfyui-fvg.fvg_core.errors
-import time:      2000 |       2124 | /some/path/custom_nodes/comfyui-fvg.nodes
+import time:       124 |        124 |   somewhere/custom_nodes/comfyui-fvg.fvg_core.errors
+import time:      2000 |       2124 | somewhere/custom_nodes/comfyui-fvg.nodes
 import time:        76 |         76 | lone
 {start.END}
 import time:       900 |        900 | after"""

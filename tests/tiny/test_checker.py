@@ -86,6 +86,10 @@ def wrong_shape(scene: Scene) -> np.ndarray:
     return drawn(change_first(scene, shape=SHAPES[at - 1]))
 
 
+def shape_drifts(scene: Scene) -> np.ndarray:
+    return np.concatenate([drawn(scene)[: FRAMES // 2], wrong_shape(scene)[FRAMES // 2 :]])
+
+
 def frozen(scene: Scene) -> np.ndarray:
     return np.repeat(drawn(scene)[:1], FRAMES, axis=0)
 
@@ -141,6 +145,7 @@ _ENDS = (slice(1, 14), slice(50, 63))  # 13 pixels, larger than the smallest obj
 CORRUPTIONS: dict[Callable[[Scene], np.ndarray], Callable[[Scene], bool]] = {
     swap_colors: lambda s: len(s.things) == 2 and s.things[0].words[1:] != s.things[1].words[1:],
     wrong_shape: lambda s: True,
+    shape_drifts: lambda s: True,
     frozen: lambda s: any(t.motion != "stays still" for t in s.things),
     backwards: lambda s: any(t.motion != "stays still" for t in s.things),
     vanishes: lambda s: True,

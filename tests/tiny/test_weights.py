@@ -28,6 +28,11 @@ def test_all_parts_are_there_in_twenty_megabytes():
     assert sum(path.stat().st_size for path in FILES.values()) <= 20e6
 
 
+def test_the_anchor_lora_stands_alone_in_the_folder_that_the_host_lists():
+    assert FILES["fvg_tiny_anchor_lora"].parent.name == "loras"
+    assert [*FILES["fvg_tiny_anchor_lora"].parent.iterdir()] == [FILES["fvg_tiny_anchor_lora"]]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_weights_are_finite_half_precision(name):
     tensors, _ = read(name)
