@@ -9,11 +9,10 @@ from pathlib import Path
 
 import comfy.model_management
 import folder_paths
+import nodes
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
-
-import nodes
 
 SAMPLING = {"sampler_name": "euler", "scheduler": "simple"}
 
