@@ -168,7 +168,7 @@ def test_an_anchor_latent_with_the_channels_of_another_model(bench, channels):
     said = bench.injector(graph, anchor_latent=[empty, 0])
     assert re.search(rf"the anchor latent is \[1, {channels}, [\d, ]+\]", said)
     assert "16, 1, 8, 8]" in said
-    assert "VAE that belongs to the video model" in said
+    assert "VAE of the video model" in said
 
 
 def test_an_anchor_latent_of_several_frames(bench):
