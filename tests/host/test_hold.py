@@ -301,16 +301,16 @@ def test_plain_tensors_give_the_same_trajectory(runner):
         latent=graph.latent,
         frame=0,
         seed=1,
-        cfg=5.0,
+        cfg=3.0,
         sigmas=sigmas,
         name=name,
     )
     graph.save([reference, 0], result)
-    outcome = runner.finish(graph, sigmas=sigmas)
+    outcome = runner.finish(graph, sigmas=sigmas, cfg=3.0)
     trajectory = load_file(runner.comfy.output / f"{name}.safetensors")
     for i, call in enumerate(outcome.calls):
         for branch in call["x"]:
             torch.testing.assert_close(branch, trajectory[f"x{i:04d}"][0], rtol=0, atol=1e-5)
     mean, std = _wan_statistics()  # the model's units, in which the steps were compared
     ours, theirs = ((z - mean) / std for z in (outcome.final, runner.latent(result)))
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
