@@ -101,6 +101,22 @@ def test_wanted_port_is_used() -> None:
     assert free_port(port) == port
 
 
+def test_a_machine_without_free_ports_is_named() -> None:
+    """In a network of its own with a single port, which is taken."""
+    inside = (
+        "import socket; from dev.server import free_port; taken = socket.socket(); "
+        "taken.bind(('127.0.0.1', 50000)); taken.listen(); free_port()"
+    )
+    one_port = "echo 50000 50000 > /proc/sys/net/ipv4/ip_local_port_range"
+    command = ["unshare", "-rn", "sh", "-c", f'{one_port} && exec "$0" -c "$1"']
+    if subprocess.run([*command, sys.executable, ""], capture_output=True).returncode:
+        pytest.skip("this machine does not allow network namespaces")
+    tried = subprocess.run(
+        [*command, sys.executable, inside], cwd=PACK, capture_output=True, text=True, check=False
+    )
+    assert "HostError: No free port on 127.0.0.1" in tried.stderr
+
+
 def test_server_that_cannot_start_says_why(install: Install, tmp_path: Path) -> None:
     server = ComfyServer(install, tmp_path, extra_args=("--no-such-option",))
     with pytest.raises(HostError, match=r"(?s)stopped while starting.*--no-such-option"), server:
