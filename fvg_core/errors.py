@@ -27,3 +27,15 @@ class WeightsError(FVGError):
 
 class HostError(FVGError):
     """The ComfyUI server cannot be installed, started or reached."""
+
+
+class TrainingError(FVGError):
+    """Training that cannot start or go on: settings, data, a loss that is not a number."""
+
+
+class LoraError(FVGError):
+    """A LoRA that cannot be read, written, or fitted into its model."""
+
+
+class DataError(FVGError):
+    """Video data that cannot be read, encoded or stored."""

@@ -11,23 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-_TRANSFORMER = (
-    (r"^condition_embedder\.text_embedder\.linear_1\.", "text_embedding.0."),
-    (r"^condition_embedder\.text_embedder\.linear_2\.", "text_embedding.2."),
-    (r"^condition_embedder\.time_embedder\.linear_1\.", "time_embedding.0."),
-    (r"^condition_embedder\.time_embedder\.linear_2\.", "time_embedding.2."),
-    (r"^condition_embedder\.time_proj\.", "time_projection.1."),
-    (r"^proj_out\.", "head.head."),
-    (r"^scale_shift_table$", "head.modulation"),
-    (r"\.scale_shift_table$", ".modulation"),
-    (r"\.attn1\.", ".self_attn."),
-    (r"\.attn2\.", ".cross_attn."),
-    (r"\.to_([qkv])\.", r".\1."),
-    (r"\.to_out\.0\.", ".o."),
-    (r"\.norm2\.", ".norm3."),
-    (r"\.ffn\.net\.0\.proj\.", ".ffn.0."),
-    (r"\.ffn\.net\.2\.", ".ffn.2."),
-)
+from ..lora.names import to_published
+
 _VAE = (
     (r"^quant_conv\.", "conv1."),
     (r"^post_quant_conv\.", "conv2."),
@@ -49,21 +34,21 @@ _UP_BLOCK = re.compile(r"\.up_blocks\.(\d+)\.(resnets|upsamplers)\.(\d+)\.")
 
 def transformer_to_host(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys of diffusers' WanTransformer3DModel -> keys of the published Wan checkpoints."""
-    return {_rename(k, _TRANSFORMER): v for k, v in state.items()}
+    return {to_published(k): v for k, v in state.items()}
 
 
 def vae_to_host(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys of diffusers' AutoencoderKLWan -> keys of the published Wan 2.1 VAE."""
     # Three residual blocks and an upsampler a stage, counted through.
     flat = lambda m: f".upsamples.{int(m[1]) * 4 + int(m[3]) + 3 * (m[2] == 'upsamplers')}."
-    return {_rename(_UP_BLOCK.sub(flat, k), _VAE): v for k, v in state.items()}
+    return {_vae_name(_UP_BLOCK.sub(flat, k)): v for k, v in state.items()}
 
 
 def lora_to_host(state: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """peft keys on diffusers' module names -> `diffusion_model.*` keys with alpha."""
     out = {}
     for key, value in state.items():
-        name = "diffusion_model." + _rename(key, _TRANSFORMER)
+        name = "diffusion_model." + to_published(key)
         out[name] = value
         out[name.rsplit(".lora_", 1)[0] + ".alpha"] = torch.tensor(alpha)
     return out
@@ -119,7 +104,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, objec
     os.replace(part, path)
 
 
-def _rename(key: str, rules: tuple[tuple[str, str], ...]) -> str:
-    for pattern, replacement in rules:
+def _vae_name(key: str) -> str:
+    for pattern, replacement in _VAE:
         key = re.sub(pattern, replacement, key)
     return key
