@@ -1,0 +1,40 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from ..errors import DataError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it, whatever happens meanwhile.
+
+    Raises DataError if it cannot be written, and leaves nothing then.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise DataError(
+            f"could not write {path.name} ({len(content)} bytes) into {path.parent}: "
+            f"{error.strerror or error}. {_free(path.parent)}Free some space there and run it "
+            "again; what was stored before is kept."
+        ) from error
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"The disk has {shutil.disk_usage(folder).free / 1e9:.1f} GB left. "
+    except OSError:
+        return ""
