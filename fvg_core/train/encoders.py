@@ -1,0 +1,115 @@
+"""Clips and captions through diffusers' Wan VAE and transformers' UMT5, without ComfyUI."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..backbones import BackboneSpec
+from ..errors import ModelMismatchError, WeightsError
+from .job import ModelFiles
+
+_ENDS = 1 << 20  # bytes at either end of a weights file that tell it from another
+
+
+@contextlib.contextmanager
+def encoders(
+    files: ModelFiles, spec: BackboneSpec, device: torch.device, dtype: torch.dtype
+) -> Iterator[tuple[Callable[[Tensor], Tensor], Callable[[str], Tensor]]]:
+    """Functions for pixels [F, H, W, 3] in [0, 1] -> latents [C, F', h, w] as the model sees
+    them, and for a caption -> features [L, D]. Their models are gone afterwards.
+
+    The VAE computes in fp32, the text encoder in `dtype`. Raises WeightsError and
+    ModelMismatchError.
+    """
+    vae = _loaded(files.part("vae"), _vae).to(device)
+    text = _loaded(files.part("text_encoder"), lambda f: _text_encoder(f, dtype)).to(device)
+    tokenizer = _loaded(files.part("tokenizer"), _tokenizer)
+    if vae.config.z_dim != spec.latent_channels:
+        raise ModelMismatchError(
+            f"the VAE in {files.part('vae')} makes latents of {vae.config.z_dim} channels; the "
+            f"transformer ({spec.name}) takes {spec.latent_channels}. Name the VAE of its pipeline."
+        )
+    mean, std = (
+        torch.tensor(values, device=device).view(-1, 1, 1, 1)
+        for values in (vae.config.latents_mean, vae.config.latents_std)
+    )
+
+    @torch.no_grad()
+    def encode_video(pixels: Tensor) -> Tensor:
+        video = pixels.to(device).movedim(-1, 0)[None] * 2 - 1
+        return ((vae.encode(video).latent_dist.mode()[0] - mean) / std).cpu()
+
+    @torch.no_grad()
+    def encode_text(caption: str) -> Tensor:
+        tokens = tokenizer(
+            caption,
+            padding="max_length",
+            max_length=files.text_length,
+            truncation=True,
+            return_attention_mask=True,
+            return_tensors="pt",
+        ).to(device)
+        features = text(tokens.input_ids, tokens.attention_mask).last_hidden_state
+        return (features * tokens.attention_mask[..., None])[0].float().cpu()
+
+    try:
+        yield encode_video, encode_text
+    finally:
+        vae.to("meta")
+        text.to("meta")
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def encoders_key(files: ModelFiles, spec: BackboneSpec, dtype: torch.dtype) -> str:
+    """Names what latents and features depend on."""
+    digest = hashlib.sha256()
+    for part in ("vae", "text_encoder", "tokenizer"):
+        for path in sorted(p for p in files.part(part).rglob("*") if p.is_file()):
+            digest.update(f"{part} {path.name} {path.stat().st_size}".encode())
+            with open(path, "rb") as file:
+                digest.update(file.read(_ENDS))
+                file.seek(-min(_ENDS, path.stat().st_size), 2)
+                digest.update(file.read())
+    return f"{spec.host_class} diffusers {files.text_length} {dtype} {digest.hexdigest()[:16]}"
+
+
+def _loaded(folder: Path, load: Callable):
+    if not folder.is_dir():
+        raise WeightsError(
+            f"there is no folder {folder}. Name the folder of a Wan pipeline in diffusers' layout "
+            "as model.folder, or this part of it under [model]."
+        )
+    try:
+        return load(str(folder))
+    except Exception as error:  # the libraries raise whatever their readers raise
+        raise WeightsError(
+            f"{folder} cannot be loaded ({error}). Its files are incomplete, damaged or of another "
+            "kind: fetch the folder again."
+        ) from error
+
+
+def _vae(folder: str):
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan.from_pretrained(folder, local_files_only=True).eval()
+
+
+def _text_encoder(folder: str, dtype: torch.dtype):
+    from transformers import UMT5EncoderModel
+
+    return UMT5EncoderModel.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+
+
+def _tokenizer(folder: str):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
