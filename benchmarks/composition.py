@@ -38,7 +38,12 @@ SAMPLING = {
     "scheduler": "simple",
     "shift": 3.0,
 }
-IMAGE_SAMPLING = {"steps": 20, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple"}
+IMAGE_SAMPLING = {
+    "steps": 30,
+    "cfg": 3.0,
+    "sampler_name": "euler_ancestral",  # noise added anew repairs a missing or doubled object
+    "scheduler": "simple",
+}
 # mode -> (anchor, LoRA)
 MODES = {
     "T2V": (None, False),
@@ -50,8 +55,8 @@ MODES = {
 
 
 def scenes(count: int) -> list[Scene]:
-    """Held-out scenes, one and two objects in turn."""
-    rng = random.Random(2026)
+    """Held-out scenes, one and two objects in turn; none was looked at to choose a setting."""
+    rng = random.Random(2027)
     return [sample_scene(rng, 1 + i % 2, held_out=True) for i in range(count)]
 
 

@@ -1,11 +1,11 @@
-"""`python -m dev install|demo|serve`: what the Makefile calls. Standard library only."""
+"""`python -m dev install|demo|serve|anchor-lora`: what `make` calls. Standard library only."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-USAGE = "usage: python -m dev install [--dev] | demo | serve"
+USAGE = "usage: python -m dev install [--dev] | demo | serve | anchor-lora"
 
 
 def main(arguments: list[str]) -> int:
@@ -33,9 +33,10 @@ def main(arguments: list[str]) -> int:
             install = prepare()
             print(f"ComfyUI {install.version_text()} at {install.root}, run by {install.python}")
             return 0
-        if arguments in (["demo"], ["serve"]):
+        if arguments in (["demo"], ["serve"], ["anchor-lora"]):
             python = str(prepare().python)
-            os.execv(python, [python, "-m", f"dev.{arguments[0]}"])
+            module = arguments[0].replace("-", "_")
+            os.execv(python, [python, "-m", f"dev.{module}"])
     except HostError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

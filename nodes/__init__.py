@@ -19,13 +19,18 @@ def _extension():
     from .anchor_latent_injector import AnchorLatentInjector
     from .anchor_picker import AnchorPicker
     from .anchored_wan_sampler import AnchoredWanSampler
-    from .host import register_folders
+    from .host import register_folders, register_routes
+    from .lora_trainer import LoraTrainer
     from .prompt_rewriter import FirstFramePromptRewriter
     from .tiny_world_loader import TinyWorldLoader
+    from .video_dataset import VideoDataset
 
     register_folders()
 
     class FVG(ComfyExtension):
+        async def on_load(self) -> None:
+            register_routes()
+
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
             return [
                 FirstFramePromptRewriter,
@@ -34,6 +39,8 @@ def _extension():
                 AnchorLatentInjector,
                 AnchoredWanSampler,
                 TinyWorldLoader,
+                VideoDataset,
+                LoraTrainer,
             ]
 
     return FVG()

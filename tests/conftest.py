@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,12 +49,27 @@ def install() -> Install:
     return prepare()
 
 
+def own_loras(base: Path) -> tuple[str, ...]:
+    """Arguments of a server that keeps trained LoRAs below `base` instead of in its install."""
+    path = base / "loras.yaml"
+    place = {"loras": str(base / "loras"), "is_default": True}
+    path.write_text(json.dumps({"trained": place}), encoding="utf-8")
+    return ("--extra-model-paths-config", str(path))
+
+
 @pytest.fixture(scope="session")
 def comfy(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """One server for the session, with the packs of tests/host/packs loaded."""
     packs = [TEST_PACKS] if TEST_PACKS.is_dir() else []
     base = tmp_path_factory.mktemp("comfy")
-    with ComfyServer(install, base, custom_nodes=packs, only_pack=True, env=OFFLINE) as server:
+    with ComfyServer(
+        install,
+        base,
+        custom_nodes=packs,
+        only_pack=True,
+        env=OFFLINE,
+        extra_args=own_loras(base),
+    ) as server:
         yield server
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +16,8 @@ from ...fvg_core.backbones import BACKBONES, BackboneSpec
 from ...fvg_core.errors import ModelMismatchError, WeightsError
 
 _TINY = Path(__file__).resolve().parents[2] / "fvg_core" / "tiny" / "weights"
+TINY_LORAS = _TINY / "loras"
+_VIDEO = "fvg_tiny_video.safetensors"
 _TINY_SHIFT = 3.0  # the host's default for Wan, 8, is for many more pixels
 _INSTEAD = {
     "WAN21_Vace": "VACE has its own reference inputs and takes one timestep for all frames",
@@ -26,7 +27,7 @@ _INSTEAD = {
 
 def register_folders() -> None:
     """Let the host's own LoRA loaders list the tiny world's anchor LoRA."""
-    folder_paths.add_model_folder_path("loras", str(_TINY / "loras"))
+    folder_paths.add_model_folder_path("loras", str(TINY_LORAS))
 
 
 def spec_of(model) -> BackboneSpec:
@@ -51,10 +52,9 @@ def spec_of(model) -> BackboneSpec:
 
 def load_tiny_world():
     """(video MODEL, image MODEL, CLIP, VAE) through the host's own loaders."""
-    video = _load("fvg_tiny_video.safetensors", _transformer)
     return (
-        video,
-        _load("fvg_tiny_image_lora.safetensors", partial(_with_lora, video)),
+        _load(_VIDEO, _transformer),
+        _load("fvg_tiny_image.safetensors", _image_model),
         _load("fvg_tiny_text_encoder.safetensors", _clip),
         _load("fvg_tiny_vae.safetensors", _vae),
     )
@@ -81,18 +81,36 @@ def _load(name: str, build: Callable[[str, dict, dict], object]):
 
 
 def _transformer(path: str, state: dict, metadata: dict):
-    model = comfy.sd.load_diffusion_model(path)
-    # Previews of the host use the colours of the real VAE's latents; these are the tiny one's.
+    model = _tiny_transformer(path)
+    _set_preview_colors(model, metadata)
+    return model
+
+
+def _set_preview_colors(model, metadata: dict) -> None:
+    """Previews of the host use the colours of the real VAE's latents; these are the tiny one's."""
     colors = json.loads(metadata["preview_colors"])
     latent_format = model.model.latent_format
     latent_format.latent_rgb_factors = colors["factors"]
     latent_format.latent_rgb_factors_bias = colors["bias"]
+
+
+def _tiny_transformer(path: str, disable_dynamic: bool = False):
+    """Also how the host loads it a second time, for training."""
+    model = comfy.sd.load_diffusion_model(path, disable_dynamic=disable_dynamic)
     model.model.model_sampling.set_parameters(shift=_TINY_SHIFT)
+    model.cached_patcher_init = (_tiny_transformer, (path,))
     return model
 
 
-def _with_lora(model, path: str, state: dict, metadata: dict):
-    model = comfy.sd.load_lora_for_models(model, None, state, 1.0, 0.0)[0]
+def _image_model(path: str, state: dict, metadata: dict):
+    """The video model with other ends, for patches of 1 x 1, and a LoRA in its blocks."""
+    lora = {k: v for k, v in state.items() if k.startswith("diffusion_model.")}
+    video = comfy.utils.load_torch_file(str(_TINY / _VIDEO), safe_load=True)
+    ends = {k: v for k, v in state.items() if k not in lora}
+    model = comfy.sd.load_diffusion_model_state_dict({**video, **ends}, metadata=metadata)
+    model.model.model_sampling.set_parameters(shift=_TINY_SHIFT)
+    _set_preview_colors(model, metadata)
+    model = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0]
     if not model.patches:  # the host only logs keys that it does not know
         raise ValueError("it holds no LoRA of the video model")
     return model

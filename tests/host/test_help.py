@@ -18,7 +18,7 @@ def pack_nodes(comfy) -> dict[str, dict]:
     """Our nodes as the server describes them."""
     with ComfyClient(comfy.url) as client:
         info = client.object_info()
-    return {name: node for name, node in info.items() if node["category"] == "FVG"}
+    return {name: node for name, node in info.items() if node["category"].split("/")[0] == "FVG"}
 
 
 def served(comfy, node: dict) -> str:

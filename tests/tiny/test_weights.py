@@ -14,7 +14,8 @@ from fvg_core.tiny import world
 FOLDER = Path(world.__file__).parent / "weights"
 FILES = {path.stem: path for path in sorted(FOLDER.rglob("*.safetensors"))}
 TRANSFORMER = "fvg_tiny_video"
-LORAS = ("fvg_tiny_anchor_lora", "fvg_tiny_image_lora")
+IMAGE = "fvg_tiny_image"
+LORA = "fvg_tiny_anchor_lora"
 
 
 def read(name: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -24,7 +25,7 @@ def read(name: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def test_all_parts_are_there_in_twenty_megabytes():
-    assert FILES.keys() == {TRANSFORMER, "fvg_tiny_vae", "fvg_tiny_text_encoder", *LORAS}
+    assert FILES.keys() == {TRANSFORMER, IMAGE, LORA, "fvg_tiny_vae", "fvg_tiny_text_encoder"}
     assert sum(path.stat().st_size for path in FILES.values()) <= 20e6
 
 
@@ -62,8 +63,9 @@ def test_the_config_fits_the_tensors():
     assert tensors["time_embedding.0.weight"].shape == (dim, config["freq_dim"])
 
 
-def test_preview_colors_turn_latents_into_pictures():
-    colors = json.loads(read(TRANSFORMER)[1]["preview_colors"])
+@pytest.mark.parametrize("name", [TRANSFORMER, IMAGE])
+def test_preview_colors_turn_latents_into_pictures(name):
+    colors = json.loads(read(name)[1]["preview_colors"])
     assert torch.tensor(colors["factors"]).shape == (16, 3)
     assert torch.tensor(colors["bias"]).shape == (3,)
 
@@ -87,7 +89,19 @@ def test_the_vocabulary_reads_captions():
     assert pieces.decode(pieces.encode(words)) == words
 
 
-@pytest.mark.parametrize("name", LORAS)
+def test_the_image_model_has_its_own_ends():
+    tensors, metadata = read(IMAGE)
+    video, _ = read(TRANSFORMER)
+    config = json.loads(metadata["config"])["transformer"]
+    ends = {key: tensor for key, tensor in tensors.items() if "lora" not in key}
+    ends = {key: t for key, t in ends.items() if not key.endswith(".alpha")}
+    assert ends.keys() < video.keys()
+    dim, channels = config["dim"], config["out_dim"]
+    assert ends["patch_embedding.weight"].shape == (dim, channels, *config["patch_size"])
+    assert ends["head.head.weight"].shape == (channels, dim)
+
+
+@pytest.mark.parametrize("name", [LORA, IMAGE])
 def test_every_lora_key_names_a_layer_of_the_video_model(name):
     lora, _ = read(name)
     video, _ = read("fvg_tiny_video")
@@ -98,4 +112,5 @@ def test_every_lora_key_names_a_layer_of_the_video_model(name):
         down, up = lora[f"{module}.lora_A.weight"], lora[f"{module}.lora_B.weight"]
         assert (up.shape[0], down.shape[1]) == tuple(weight.shape)
         assert down.shape[0] == up.shape[1]
-    assert {k for k in lora if ".lora_" not in k} == {f"{module}.alpha" for module in modules}
+    rest = {k for k in lora if ".lora_" not in k and k.startswith("diffusion_model.")}
+    assert rest <= {f"{module}.alpha" for module in modules}  # left out, it is the rank

@@ -1,4 +1,4 @@
-"""The tiny Wan: text to video from scratch, then one LoRA for stills and one for anchors."""
+"""The tiny Wan: text to video from scratch, then made over for stills, and a LoRA for anchors."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ VIDEO = {
     "ffn_dim": 384,
     "num_layers": 7,
 }
-STEPS = {"video": 2400, "image": 2200, "anchor": 1000}
+# A token per latent position: 64 for a still instead of 16, which is what its shapes need.
+IMAGE = {**VIDEO, "patch_size": (1, 1, 1)}
+STEPS = {"video": 2400, "image": 2500, "image_more": 1800, "anchor": 1000}
 BATCH = {"video": 32, "image": 64, "anchor": 32}
-LR = {"video": 1e-3, "image": 1e-3, "anchor": 1e-3}
+LR = {"video": 1e-3, "image": 1e-3, "image_more": 7e-4, "anchor": 1e-3}
 TRAIN_SHIFT = 2.0  # shift of the training times: a little more weight near noise
 PROMPT_DROPOUT = 0.1
-LORA_RANK = {"image": 32, "anchor": 16}
+LORA_RANK = {"image": 48, "anchor": 16}
 LORA_TARGETS = r"blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ffn\.net\.(0\.proj|2))"
 NO_ANCHOR_SHARE = 0.1  # keeps plain text-to-video alive under the LoRA
 FIRST_FRAME_SHARE = 0.5  # of anchored samples; the others draw k uniformly (Alg. 1, l. 1)
@@ -82,18 +84,62 @@ def train_video(latents: Tensor, text: TextEncoder, checkpoint: Path) -> nn.Modu
     return slow.eval()
 
 
-def train_image_lora(
-    model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path
+def train_image(
+    video: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path
 ) -> dict[str, Tensor]:
-    """Make the video model a specialist for stills. Returns the LoRA's state dict (peft keys)."""
-    loss = lambda gen: _plain_loss(model, _batch("image", latents, still_caption, text, gen), gen)
-    return _train_lora("image", model, loss, checkpoint)
+    """The video model made over for stills: a LoRA in its blocks, and its ends trained whole for
+    patches of 1 x 1. Two rounds, the second from the first's average. Returns the trained
+    (averaged) weights, those of the LoRA under peft's keys."""
+    model = _for_stills(video)
+    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    batch = lambda gen: _batch("image", latents, still_caption, text, gen)
+    loss = lambda gen: _plain_loss(model, batch(gen), gen, bf16=True)
+    for stage, first in (("image", 0), ("image_more", STEPS["image"])):
+        weights = nn.ParameterDict({k.replace(".", "/"): p for k, p in trained.items()})
+        slow = copy.deepcopy(weights).requires_grad_(False)
+        run(
+            weights.parameters(),
+            lambda step, gen, first=first: loss(gen.manual_seed(first + step)),
+            state={"image": weights},
+            ema={"image": slow},
+            steps=STEPS[stage],
+            lr=LR[stage],
+            checkpoint=checkpoint.with_stem(stage),
+        )
+        with torch.no_grad():
+            for key, p in weights.items():
+                p.copy_(slow[key])
+    return {k.replace(".default.", "."): p.detach() for k, p in trained.items()}
+
+
+def _for_stills(video: nn.Module) -> nn.Module:
+    """The video model with patches of 1 x 1, which start as the mean of what it did with 2 x 2."""
+    from diffusers import WanTransformer3DModel
+    from peft import LoraConfig
+
+    torch.manual_seed(0)
+    state = dict(video.state_dict())
+    state["patch_embedding.weight"] = state["patch_embedding.weight"].sum((3, 4), keepdim=True)
+    for part in ("weight", "bias"):
+        ends = state[f"proj_out.{part}"]
+        state[f"proj_out.{part}"] = ends.unflatten(0, (-1, VIDEO["out_channels"])).mean(0)
+    model = WanTransformer3DModel(**IMAGE)
+    model.load_state_dict(state)
+    model.requires_grad_(False)
+    rank = LORA_RANK["image"]
+    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LORA_TARGETS))
+    for end in (model.patch_embedding, model.proj_out):
+        end.requires_grad_(True)
+    model.scale_shift_table.requires_grad_(True)
+    return model
 
 
 def train_anchor_lora(
     model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path
 ) -> dict[str, Tensor]:
     """Anchor-grounding finetuning (Algorithm 1). Returns the LoRA's state dict (peft keys)."""
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
 
     def loss(gen: torch.Generator) -> Tensor:
         z0, features = _batch("anchor", latents, clip_caption, text, gen)
@@ -105,18 +151,9 @@ def train_anchor_lora(
         error = (v - velocity(z0, eps)).square() * plan.mask
         return error.sum() / (plan.mask.sum() * z0.shape[1])
 
-    return _train_lora("anchor", model, loss, checkpoint)
-
-
-def _train_lora(
-    kind: str, model: nn.Module, loss: Callable[[torch.Generator], Tensor], checkpoint: Path
-) -> dict[str, Tensor]:
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-
     torch.manual_seed(0)
     model.requires_grad_(False)
-    rank = LORA_RANK[kind]
+    rank = LORA_RANK["anchor"]
     model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LORA_TARGETS))
     adapters = nn.ModuleDict(
         {
@@ -129,8 +166,8 @@ def _train_lora(
         adapters.parameters(),
         lambda step, gen: loss(gen),
         state={"lora": adapters},
-        steps=STEPS[kind],
-        lr=LR[kind],
+        steps=STEPS["anchor"],
+        lr=LR["anchor"],
         checkpoint=checkpoint,
     )
     return get_peft_model_state_dict(model)
@@ -157,10 +194,13 @@ def predict(model: nn.Module, x: Tensor, sigma: Tensor, features: Tensor) -> Ten
     )[0]
 
 
-def _plain_loss(model: nn.Module, batch: tuple[Tensor, Tensor], gen: torch.Generator) -> Tensor:
+def _plain_loss(
+    model: nn.Module, batch: tuple[Tensor, Tensor], gen: torch.Generator, bf16: bool = False
+) -> Tensor:
     z0, features = batch
     t, eps = _noise(z0, gen)
-    v = predict(model, add_noise(z0, eps, t), t, features)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        v = predict(model, add_noise(z0, eps, t), t, features)
     return (v - velocity(z0, eps)).square().mean()
 
 

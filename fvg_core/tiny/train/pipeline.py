@@ -70,28 +70,36 @@ class Pipeline:
 
     def _video(self) -> None:
         state = export.transformer_to_host(self._trained_video(self._text_encoder()).state_dict())
-        colors = data.preview_colors(self._trained_vae(), self._stills())
-        config = {"transformer": export.wan_config(dit.VIDEO)}
-        self._save("fvg_tiny_video", state, _recipe("video"), config=config, preview_colors=colors)
+        self._save_transformer("fvg_tiny_video", state, _recipe("video"), dit.VIDEO)
 
     def _image(self) -> None:
         encoder = self._text_encoder()
-        model = self._trained_video(encoder)
-        checkpoint = self._checkpoint("image")
-        state = dit.train_image_lora(model, self._stills(), encoder, checkpoint)
-        self._save_lora("fvg_tiny_image_lora", "image", state)
+        video = self._trained_video(encoder)
+        trained = dit.train_image(video, self._stills(), encoder, self._checkpoint("image"))
+        lora = {k: p for k, p in trained.items() if ".lora_" in k}
+        ends = {k: p for k, p in trained.items() if k not in lora}
+        rank = dit.LORA_RANK["image"]
+        state = export.transformer_to_host(ends) | export.lora_to_host(lora, float(rank))
+        recipe = {
+            **_recipe("image"), "more_steps": dit.STEPS["image_more"],
+            "more_lr": dit.LR["image_more"], "rank": rank, "alpha": rank,
+        }  # fmt: skip
+        self._save_transformer("fvg_tiny_image", state, recipe, dit.IMAGE)
 
     def _anchor(self) -> None:
         encoder = self._text_encoder()
         model = self._trained_video(encoder)
         checkpoint = self._checkpoint("anchor")
         state = dit.train_anchor_lora(model, self._clips(), encoder, checkpoint)
-        self._save_lora("loras/fvg_tiny_anchor_lora", "anchor", state)
+        rank = dit.LORA_RANK["anchor"]
+        recipe = {**_recipe("anchor"), "rank": rank, "alpha": rank}
+        host = export.lora_to_host(state, float(rank))
+        self._save("loras/fvg_tiny_anchor_lora", host, recipe)
 
-    def _save_lora(self, name: str, kind: str, state: dict[str, Tensor]) -> None:
-        rank = dit.LORA_RANK[kind]
-        recipe = {**_recipe(kind), "rank": rank, "alpha": rank}
-        self._save(name, export.lora_to_host(state, float(rank)), recipe)
+    def _save_transformer(self, name: str, state: dict, recipe: dict, config: dict) -> None:
+        colors = data.preview_colors(self._trained_vae(), self._stills())
+        config = {"transformer": export.wan_config(config)}
+        self._save(name, state, recipe, config=config, preview_colors=colors)
 
     def _save(self, name: str, tensors: dict, recipe: dict, **metadata: dict) -> None:
         path = self.weights / f"{name}.safetensors"

@@ -1,0 +1,41 @@
+"""The tiny world as a folder of video files with captions, as a training set comes."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+from pathlib import Path
+
+from torch import Tensor
+
+from .captions import motion_spans, text
+from .train.data import clip_scene
+from .world import FPS, render
+
+# A constant quantizer and one thread: otherwise x264's choices, and so the files, differ from run
+# to run.
+_X264 = {"qp": "10", "threads": "1"}
+
+
+def write_clips(folder: Path, count: int) -> None:
+    """Write clips 0 to count - 1 of the training scenes as H.264 files, each beside its caption."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        scene = clip_scene(index)
+        path = folder / f"clip-{index:05d}.mp4"
+        caption = text(motion_spans(scene, random.Random(index)))
+        path.with_suffix(".txt").write_text(caption + "\n", encoding="utf-8")
+        _write_mp4(render([scene])[0], path)
+
+
+def _write_mp4(frames: Tensor, path: Path) -> None:
+    """uint8 [F, H, W, 3]"""
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", Fraction(FPS), options=_X264)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames.numpy():
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())

@@ -1,0 +1,75 @@
+// The LoRA Trainer shows its run: live by events of the server, after a reload from what it keeps.
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { createPanel } from "./training/panel.js";
+
+const NODE = "FVGLoraTrainer";
+const EVENT = "fvg.training";
+
+const panels = new WeakMap(); // node -> panel
+
+// Ids inside subgraphs are paths: "3:12" is node 12 inside node 3.
+function findNode(path) {
+  let graph = app.rootGraph ?? app.graph;
+  let node = null;
+  for (const id of String(path).split(":")) {
+    node = graph?.getNodeById(id) ?? null;
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+function show(node, state) {
+  const panel = panels.get(node);
+  if (!panel || !state) return;
+  panel.render(state);
+  const [width, height] = node.size;
+  node.setSize([width, Math.max(height, node.computeSize()[1])]); // the panel may have grown
+}
+
+function fileUrl(file) {
+  return api.apiURL(`/view?${new URLSearchParams(file)}`);
+}
+
+async function restore(node) {
+  const name = node.widgets?.find((widget) => widget.name === "lora_name")?.value;
+  if (!name) return;
+  const reply = await api.fetchApi(`/fvg/training?${new URLSearchParams({ name })}`);
+  // An event that came meanwhile is newer than what was kept.
+  if (reply.ok && panels.get(node)?.empty) show(node, await reply.json());
+}
+
+function after(node, method, then) {
+  const before = node[method];
+  node[method] = function (...args) {
+    const result = before?.apply(this, args);
+    then(...args);
+    return result;
+  };
+}
+
+function attach(node) {
+  const panel = createPanel(fileUrl);
+  panels.set(node, panel);
+  const widget = node.addDOMWidget("training", "FVG_TRAINING", panel.element, {
+    serialize: false,
+    getMinHeight: () => panel.height,
+  });
+  widget.serialize = false;
+  // The panel shows the pictures; the editor's own previews (in either of its renderers) do not.
+  node.hideOutputImages = true;
+  node.onDrawBackground = () => {};
+  after(node, "onConfigure", () => restore(node).catch(console.warn));
+  after(node, "onExecuted", (output) => show(node, output?.fvg_training?.[0]));
+  after(node, "onRemoved", () => panel.dispose());
+}
+
+app.registerExtension({
+  name: "fvg.LoraTrainer",
+  setup() {
+    api.addEventListener(EVENT, ({ detail }) => show(findNode(detail.node), detail));
+  },
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) attach(node);
+  },
+});

@@ -1,0 +1,131 @@
+"""The transformer of a MODEL as something that can be trained, and the host while it is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import comfy.model_management
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from torch import Tensor, nn
+
+from ...fvg_core.errors import ModelMismatchError
+from .models import spec_of
+
+_STEPS = 1000  # Wan's timesteps are sigma times this
+
+
+class HostWan:
+    """A Backbone over a second copy of a MODEL's weights, so that the graph's own stay as they
+    are. LoRAs that the MODEL carries are merged into the copy: what is trained sits on top of
+    them, as it will when sampling."""
+
+    def __init__(self, model) -> None:
+        """Raises ModelMismatchError for a MODEL that cannot be trained."""
+        self.spec = spec_of(model)
+        self._patcher = _second_copy(model)
+        self.module: nn.Module = self._patcher.model.diffusion_model
+        self.device: torch.device = self._patcher.load_device
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        return list(self.module.blocks)
+
+    @property
+    def text_features(self) -> int:
+        """Features of a text token."""
+        return self.module.text_dim
+
+    def published_name(self, name: str) -> str:
+        """The host keeps the published names."""
+        return name
+
+    def denoise(self, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
+        kind = x.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if autocast else torch.float32
+        return self.module(
+            x.to(dtype),
+            sigma * _STEPS,  # one for every frame: the host's model takes [B, F]
+            context=text.to(dtype),
+            transformer_options={"optimized_attention_override": _differentiable_attention},
+        )
+
+    def load(self, working_bytes: int = 0) -> None:
+        """Onto the device, whole; other models make room for it and for `working_bytes` more.
+        Also when another model has taken its place meanwhile."""
+        comfy.model_management.load_models_gpu(
+            [self._patcher], memory_required=working_bytes, force_full_load=True
+        )
+        # Merged LoRAs are part of the weights now. Nothing is left for the host to undo, which it
+        # would try under the names that the layers had before they got an adapter.
+        self._patcher.patches.clear()
+        self._patcher.backup.clear()
+        self.module.to(self.device)
+
+    def unload(self) -> None:
+        self._patcher.detach()
+        comfy.model_management.soft_empty_cache()
+
+
+def _second_copy(model):
+    """The MODEL's weights loaded anew from disk, with its LoRAs and without what else it carries.
+
+    Wrappers, object patches and attention patches change how a model is sampled, not what it
+    knows; they stay with the graph's own MODEL.
+    """
+    if model.injections:
+        raise ModelMismatchError(
+            "the MODEL carries a LoRA in bypass mode, which cannot be trained on. Apply it with "
+            "the stock node LoraLoaderModelOnly instead."
+        )
+    if model.cached_patcher_init is None:
+        raise ModelMismatchError(
+            "the MODEL cannot be loaded a second time, which training needs so that your graph "
+            "keeps its own. Load it with a loader of ComfyUI (Load Diffusion Model, Load "
+            "Checkpoint) or with the Tiny World Loader; GGUF and other special loaders do not "
+            "work here."
+        )
+    patcher = model.clone(disable_dynamic=True, force_deepcopy=True)
+    patcher.object_patches.clear()
+    return patcher
+
+
+def _differentiable_attention(chosen, *args, **kwargs) -> Tensor:
+    """In place of what the host has chosen (SageAttention, for example, has no gradient)."""
+    return attention_pytorch(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def training(model) -> Iterator[HostWan]:
+    """A trainable copy of a MODEL, to be loaded, and the host set up for gradients meanwhile."""
+    management = comfy.model_management
+    before = management.in_training
+    # Nodes run in inference mode, whose tensors can never take part in a gradient.
+    with torch.inference_mode(False):
+        backbone = HostWan(model)
+        management.in_training = True  # the host's fused rotary embedding has no gradient
+        try:
+            yield backbone
+        finally:
+            management.in_training = before
+            backbone.unload()
+
+
+def base_of(model) -> dict[str, str]:
+    """Which model a LoRA is trained on: its file, its class, and the LoRAs merged into it."""
+    merged = [
+        (key, [(patch[0], patch[2]) for patch in patches])
+        for key, patches in sorted(model.patches.items())
+    ]
+    source = model.cached_patcher_init
+    return {
+        "base_model": Path(str(source[1][0])).name if source else "unknown",
+        "base_model_class": type(model.model).__name__,
+        "base_model_merged": hashlib.sha256(repr(merged).encode()).hexdigest()[:16]
+        if merged
+        else "",
+    }
