@@ -7,14 +7,17 @@ import datetime
 import signal
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from benchmarks import demo, machine, report, start, steps
-from dev.host import prepare
+from benchmarks import demo, machine, report, start, steps, training, training_report
+from dev.host import Install, prepare
 from dev.recipe import describe_pack
 from fvg_core.errors import FVGError
 
-PARTS = ("steps", "start", "demo")
+OVERHEAD = ("steps", "start", "demo")
+PARTS = (*OVERHEAD, "training")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +29,22 @@ def parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument("--out", type=Path, help="folder instead of benchmarks/results/<date>")
     return arguments
+
+
+def _overhead(
+    install: Install, wanted: Collection[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """What sampling, starting and the demo take; None for what is not wanted."""
+    results: dict[str, Any] = dict.fromkeys(OVERHEAD)
+    if "steps" in wanted:
+        with tempfile.TemporaryDirectory(prefix="fvg-bench-") as base:
+            results["steps"] = steps.measure(install, Path(base), options.share)
+    if "start" in wanted:
+        results["start"] = start.measure(install, max(2, round(4 * options.share)))
+    if "demo" in wanted:
+        warm = demo.measure_warm()
+        results["demo"] = {"warm": warm, "cold": demo.measure_cold() if options.cold else None}
+    return results
 
 
 def main(words: list[str]) -> int:
@@ -41,26 +60,24 @@ def main(words: list[str]) -> int:
             "commit": describe_pack()["commit"],
             "command": f"`python -m benchmarks {' '.join(words)}".rstrip() + "`",
             "machine": machine.describe(install),
-            "steps": None,
-            "start": None,
-            "demo": None,
         }
-        if "steps" in wanted:
+        pages, paths = [], []
+        if set(wanted) & set(OVERHEAD):
+            found = results | _overhead(install, wanted, options)
+            pages.append(report.table(found))
+            paths += report.write(found, pages[-1], folder)
+        if "training" in wanted:
             with tempfile.TemporaryDirectory(prefix="fvg-bench-") as base:
-                results["steps"] = steps.measure(install, Path(base), options.share)
-        if "start" in wanted:
-            results["start"] = start.measure(install, max(2, round(4 * options.share)))
-        if "demo" in wanted:
-            warm = demo.measure_warm()
-            results["demo"] = {"warm": warm, "cold": demo.measure_cold() if options.cold else None}
-        paths = report.write(results, folder)
+                found = results | {"training": training.measure(install, Path(base), options.share)}
+            pages.append(training_report.table(found))
+            paths += report.write(found, pages[-1], folder, "training")
     except FVGError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
-    print(report.table(results))
+    print("\n".join(pages))
     print("\n".join(str(path) for path in paths))
     return 0
 

@@ -1,4 +1,4 @@
-"""A dated folder with the figures: `overhead.json` and the table of it, `overhead.md`."""
+"""A dated folder with the figures: `overhead.json`, say, and the page of it, `overhead.md`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,20 @@ RATIOS = (
 
 def table(results: dict[str, Any]) -> str:
     """The Markdown page of a result."""
+    lines = ["# What the pack costs", "", *preamble(results)]
+    if results["steps"]:
+        lines += ["", *_steps(results["steps"])]
+    if results["start"]:
+        lines += ["", *_start(results["start"])]
+    if results["demo"]:
+        lines += ["", *_demo(results["demo"])]
+    return "\n".join(lines) + "\n"
+
+
+def preamble(results: dict[str, Any]) -> list[str]:
+    """When, with what and on what it was measured, and how figures are written."""
     machine = results["machine"]
-    lines = [
-        "# What the pack costs",
-        "",
+    return [
         f"{results['date']}, commit `{results['commit']}`, {results['command']}.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
@@ -43,13 +53,6 @@ def table(results: dict[str, Any]) -> str:
         "Medians; in brackets quartiles and the number of values. Ratios are of neighbours in "
         "time, taken in turns in one run.",
     ]
-    if results["steps"]:
-        lines += ["", *_steps(results["steps"])]
-    if results["start"]:
-        lines += ["", *_start(results["start"])]
-    if results["demo"]:
-        lines += ["", *_demo(results["demo"])]
-    return "\n".join(lines) + "\n"
 
 
 def _steps(cases: dict[str, Any]) -> list[str]:
@@ -126,12 +129,10 @@ def _demo(demo: dict[str, Any]) -> list[str]:
     return lines
 
 
-def write(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Put both files into `folder`; each appears whole or not at all."""
-    texts = {
-        "overhead.json": json.dumps(results, indent=1) + "\n",
-        "overhead.md": table(results),
-    }
+def write(results: dict[str, Any], page: str, folder: Path, name: str = "overhead") -> list[Path]:
+    """Put `<name>.json` and `<name>.md`, its page, into `folder`; each appears whole or not at
+    all."""
+    texts = {f"{name}.json": json.dumps(results, indent=1) + "\n", f"{name}.md": page}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as name:
         for file, text in texts.items():

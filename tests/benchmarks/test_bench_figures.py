@@ -107,7 +107,7 @@ def test_report_is_whole_and_readable(tmp_path):
         "start": dict.fromkeys(seconds, one) | {"modules": {"nodes": 2.0}},
         "demo": {"warm": {"first": run, "second": run}, "cold": {"first": run, **run}},
     }  # fmt: skip
-    paths = report.write(results, tmp_path / "day")
+    paths = report.write(results, report.table(results), tmp_path / "day")
     assert sorted(p.name for p in (tmp_path / "day").iterdir()) == [p.name for p in paths]
     assert json.loads(paths[0].read_text()) == results
     page = paths[1].read_text()
