@@ -85,7 +85,7 @@ def open_editor(chromium: Any) -> Iterator[Callable[[ComfyServer], Editor]]:
         context = chromium.new_context(viewport={"width": 1800, "height": 1100})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         editor = Editor(page, server.url)
         page.on("console", lambda m: m.type == "error" and editor.errors.append(_told(m, server)))
         page.on("pageerror", lambda error: editor.errors.append(f"uncaught: {error}"))

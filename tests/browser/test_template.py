@@ -87,10 +87,12 @@ def test_nodes_do_not_overlap() -> None:
 def video(opened: Editor, comfy: ComfyServer) -> Path:
     """What pressing Run leaves."""
     before = set(comfy.output.rglob("*.mp4"))
-    opened.page.get_by_test_id("queue-button").click()
     with ComfyClient(comfy.url) as client:
+        earlier = set(client.get("/history"))
+        opened.page.get_by_test_id("queue-button").click()
         for _ in range(480):
-            done = [e for e in client.get("/history").values() if _saved_video(e)]
+            history = client.get("/history")
+            done = [e for k, e in history.items() if k not in earlier and _saved_video(e)]
             if done:
                 break
             opened.page.wait_for_timeout(500)
