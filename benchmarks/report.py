@@ -11,6 +11,10 @@ from benchmarks.figures import Figure
 
 RESULTS = Path(__file__).parent / "results"
 WRAPPER_GOAL, LOAD_GOAL_S, WARM_GOAL_S = 1.01, 0.050, 60.0
+GARBAGE = (
+    "* Python looks through all objects when enough new ones have come: those of the host, at "
+    "whatever moment the count is full. A pack that loads then only meets it."
+)
 
 # (figure, what it says, its goal)
 RATIOS = (
@@ -104,14 +108,17 @@ def _part(key: str) -> str:
 def _start(start: dict[str, Any]) -> list[str]:
     goal = f"{LOAD_GOAL_S:.3f}"
     rows = (
-        ("the host loads the pack, CPU time", "load_cpu_s", f"<= {goal}"),
-        ("the host loads the pack, wall time", "load_wall_s", f"<= {goal}"),
+        ("the host loads the pack, CPU time without garbage collection", "load_s", f"<= {goal}"),
+        ("- collections* that begin meanwhile, CPU time", "load_collections_s", ""),
+        ("all collections* of a start with the pack, CPU time", "collections_with_s", ""),
+        ("all collections* of a start without any pack, CPU time", "collections_without_s", ""),
         ("start with the pack", "start_with_s", ""),
         ("start without any pack", "start_without_s", ""),
-        ("difference of neighbouring starts", "difference_s", ""),
+        ("difference of neighbouring starts", "difference_s", f"<= {goal}"),
     )
     lines = ["## The host's start", "", "| Seconds | | Goal |", "| --- | --- | --- |"]
     lines += [f"| {text} | {Figure(**start[key]).text()} | {goal} |" for text, key, goal in rows]
+    lines += ["", GARBAGE]
     lines += ["", "| Module | Own milliseconds (`-X importtime`) |", "| --- | --- |"]
     return lines + [f"| {name} | {ms} |" for name, ms in start["modules"].items()]
 

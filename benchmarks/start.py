@@ -30,23 +30,27 @@ IMPORT_LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|(\s+)(\S+)$")
 def measure(install: Install, pairs: int = 4) -> dict[str, Any]:
     """Starts with and without the pack, in turns, and one that names the modules."""
     compile_pack(install)
-    with_pack, without, loads = [], [], []
+    with_pack, without, records, bare = [], [], [], []
     order = [True, False]
     with tqdm(total=2 * pairs + 1, desc="  starts", unit="start", disable=None) as bar:
         for i in range(-1, pairs):  # the first warms the disk's cache and is not counted
             for wanted in [True] if i < 0 else order if i % 2 else order[::-1]:
-                seconds, load, _ = start(install, pack=wanted)
+                seconds, record, _ = start(install, pack=wanted)
                 bar.update()
                 if i >= 0 and wanted:
                     with_pack.append(seconds)
-                    loads.append(load)
+                    records.append(record)
                 elif i >= 0:
                     without.append(seconds)
+                    bare.append(record)
     _, _, log = start(install, pack=True, options=("-X", "importtime"))
     differences = [a - b for a, b in zip(with_pack, without, strict=True)]
+    loads = [record["load"] for record in records]
     return {
-        "load_cpu_s": asdict(summarise([load["cpu"] for load in loads])),
-        "load_wall_s": asdict(summarise([load["wall"] for load in loads])),
+        "load_s": asdict(summarise([load["cpu"] - load["collections"] for load in loads])),
+        "load_collections_s": asdict(summarise([load["collections"] for load in loads])),
+        "collections_with_s": asdict(summarise([r["collections"] for r in records])),
+        "collections_without_s": asdict(summarise([r["collections"] for r in bare])),
         "start_with_s": asdict(summarise(with_pack)),
         "start_without_s": asdict(summarise(without)),
         "difference_s": asdict(summarise(differences)),
@@ -62,8 +66,8 @@ def compile_pack(install: Install) -> None:
 
 def start(
     install: Install, *, pack: bool, options: Sequence[str] = ()
-) -> tuple[float, dict[str, float], str]:
-    """Start the host once, in folders of its own: seconds, the pack's share of them, stderr."""
+) -> tuple[float, dict[str, Any], str]:
+    """Start the host once, in folders of its own: seconds, what the probe wrote, stderr."""
     with tempfile.TemporaryDirectory(prefix="fvg-bench-") as base:
         server = ComfyServer(install, Path(base), only_pack=pack)
         for folder in (server.user, server.output, server.input):
@@ -82,10 +86,10 @@ def start(
         seconds = time.perf_counter() - started
     if done.returncode != 0:
         raise HostError(f"ComfyUI did not start (exit {done.returncode}).\n{done.stderr[-2000:]}")
-    load = json.loads(done.stdout.splitlines()[-1])
-    if pack and not load:
+    record = json.loads(done.stdout.splitlines()[-1])
+    if pack and not record["load"]:
         raise HostError(f"ComfyUI started without the pack; is it {LINK_NAME} in custom_nodes?")
-    return seconds, load, done.stderr
+    return seconds, record, done.stderr
 
 
 def parse_imports(log: Iterable[str]) -> dict[str, float]:
