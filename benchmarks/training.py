@@ -139,16 +139,13 @@ def _server(install: Install, base: Path, count: int = CLIP_COUNT) -> Iterator[_
     clips = base / "input" / CLIPS
     if not clips.is_dir():
         write_clips(clips, count)
-    loras = {"loras": str(base / "loras"), "is_default": True}
-    places = base / "loras.yaml"  # not the install's: JSON is YAML
-    places.write_text(json.dumps({"trained": loras}), encoding="utf-8")
     with (
         ComfyServer(
             install,
             base,
             only_pack=True,
             custom_nodes=[PACKS],
-            extra_args=("--extra-model-paths-config", str(places)),
+            own_loras=True,
         ) as server,
         ComfyClient(server.url) as client,
     ):

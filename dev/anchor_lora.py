@@ -7,7 +7,6 @@ COUNT=2500 clips and STEPS=1000 from the environment.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -52,12 +51,8 @@ def run(count: int, steps: int) -> Path:
         part = folder.with_name(f"{name}.part")
         write_clips(part, count)
         part.rename(folder)
-    loras = BASE / "loras.yaml"
-    place = {"loras": str(BASE / "loras"), "is_default": True}
-    loras.write_text(json.dumps({"trained": place}), encoding="utf-8")
-    extra = ("--extra-model-paths-config", str(loras))
     with (
-        ComfyServer(prepare(), BASE, only_pack=True, extra_args=extra) as server,
+        ComfyServer(prepare(), BASE, only_pack=True, own_loras=True) as server,
         ComfyClient(server.url) as client,
     ):
         info = client.object_info()
@@ -74,7 +69,7 @@ def run(count: int, steps: int) -> Path:
     reports = [text for out in result.outputs.values() for text in out.get("text", [])]
     print("\n\n".join(reports), file=sys.stderr)
     trained = read_lora(BASE / "loras" / f"{name}-{steps}.safetensors")
-    recipe = {"recipe": {**SETTINGS, "steps": steps, "clips": count, "lr": 1e-3}}
+    recipe = {"recipe": {**SETTINGS, "steps": steps, "clips": count}}
     metadata = {**trained.metadata, **recipe}
     save_lora(RESULT, trained.tensors, alpha=trained.alpha, metadata=metadata, dtype=torch.float16)
     return RESULT

@@ -31,8 +31,9 @@ class ComfyServer:
     """A ComfyUI process with its own folders below `base`; a context manager.
 
     `custom_nodes` are folders of further packs, loaded beside the install's own.
-    `only_pack` leaves every other pack of the install unloaded. `device` is "auto"
-    (the GPU where that Python's torch sees one), "cpu" or "gpu".
+    `only_pack` leaves every other pack of the install unloaded; `own_loras` puts trained LoRAs
+    into `base`/loras instead of the install. `device` is "auto" (the GPU where that Python's
+    torch sees one), "cpu" or "gpu".
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ComfyServer:
         env: Mapping[str, str] | None = None,
         custom_nodes: Sequence[Path] = (),
         only_pack: bool = False,
+        own_loras: bool = False,
         device: str = "auto",
         port: int | None = None,
         timeout_s: float = 240,
@@ -54,6 +56,7 @@ class ComfyServer:
         self.env = dict(env or {})
         self.custom_nodes = tuple(Path(path).resolve() for path in custom_nodes)
         self.only_pack = only_pack
+        self.own_loras = own_loras
         self.device = device
         self.wanted_port = port
         self.timeout_s = timeout_s
@@ -136,15 +139,17 @@ class ComfyServer:
         if self.only_pack:
             packs = [LINK_NAME, *(p.name for folder in self.custom_nodes for p in folder.iterdir())]
             parts += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", *packs]
-        if self.custom_nodes:
+        if self.custom_nodes or self.own_loras:
             parts += ["--extra-model-paths-config", str(self._write_extra_paths())]
         return [*parts, *self.extra_args]
 
     def _write_extra_paths(self) -> Path:
         # JSON is YAML, so paths need no quoting rules of our own.
-        folders = {
+        folders: dict[str, dict[str, Any]] = {
             f"packs_{i}": {"custom_nodes": str(path)} for i, path in enumerate(self.custom_nodes)
         }
+        if self.own_loras:
+            folders["trained"] = {"loras": str(self.base / "loras"), "is_default": True}
         path = self.base / "extra_paths.yaml"
         path.write_text(json.dumps(folders), encoding="utf-8")
         return path

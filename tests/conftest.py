@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,26 +48,17 @@ def install() -> Install:
     return prepare()
 
 
-def own_loras(base: Path) -> tuple[str, ...]:
-    """Arguments of a server that keeps trained LoRAs below `base` instead of in its install."""
-    path = base / "loras.yaml"
-    place = {"loras": str(base / "loras"), "is_default": True}
-    path.write_text(json.dumps({"trained": place}), encoding="utf-8")
-    return ("--extra-model-paths-config", str(path))
-
-
 @pytest.fixture(scope="session")
 def comfy(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """One server for the session, with the packs of tests/host/packs loaded."""
     packs = [TEST_PACKS] if TEST_PACKS.is_dir() else []
-    base = tmp_path_factory.mktemp("comfy")
     with ComfyServer(
         install,
-        base,
+        tmp_path_factory.mktemp("comfy"),
         custom_nodes=packs,
         only_pack=True,
         env={**OFFLINE, "OMP_NUM_THREADS": "1"},  # the tiny models gain nothing from more
-        extra_args=own_loras(base),
+        own_loras=True,
     ) as server:
         yield server
 

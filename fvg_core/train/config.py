@@ -5,11 +5,14 @@ One config serves the node and the command line; it travels whole in the LoRA's 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import TrainingError
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class _Section(BaseModel):
@@ -84,11 +87,19 @@ class TrainConfig(_Section):
     @classmethod
     def parse(cls, values: dict) -> TrainConfig:
         """A checked config. Raises TrainingError naming every setting that is wrong."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}"
-                for e in error.errors()
-            )
-            raise TrainingError(f"the training settings are wrong: {wrong}.") from error
+        return checked(cls, values)
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def checked(kind: type[Settings], values: object, *place: str) -> Settings:
+    """`values` as settings of a kind, which stand at `place` in a larger whole."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join([*place, *map(str, e['loc'])])} = {e['input']!r}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise TrainingError(f"the training settings are wrong: {wrong}.") from error

@@ -7,13 +7,12 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
-
 from ..backbones.diffusers_wan import DiffusersWan
 from ..data import CachedDataset, prepare
 from ..errors import TrainingError
 from ..lora.files import LAYOUTS, save_lora
 from .checkpoint import list_checkpoints
+from .config import DTYPES
 from .encoders import encoders, encoders_key
 from .job import Job
 from .planner import available_memory, plan_for
@@ -22,7 +21,6 @@ from .recipe import lora_metadata
 from .run import Progress, Run
 from .trainer import Trainer
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate")
 Say = Callable[[str], None]
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..backbones import BackboneSpec
 from ..data import Target
 from ..errors import TrainingError
-from .config import TrainConfig
+from .config import TrainConfig, checked
 
 
 class _Table(BaseModel):
@@ -79,7 +79,7 @@ def read_job(path: Path, *, steps: int | None = None) -> Job:
     if missing:
         tables = " and ".join(f"[{name}]" for name in missing)
         raise TrainingError(f"{path.name} lacks {tables}; each needs at least a folder.")
-    tables = {name: _table(name, kind, values.pop(name)) for name, kind in _TABLES.items()}
+    tables = {name: checked(kind, values.pop(name), name) for name, kind in _TABLES.items()}
     if steps is not None:
         values["steps"] = steps
     here = path.resolve().parent
@@ -122,14 +122,3 @@ def _strangers(values: Mapping, known: Mapping, prefix: str) -> Iterator[str]:
             near = difflib.get_close_matches(key, known, 1, cutoff=0.4)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
             yield f"{prefix}{key} ({hint})"
-
-
-def _table(name: str, kind: type[_Table], values: object) -> _Table:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join([name, *map(str, e['loc'])])} = {e['input']!r}: {e['msg']}"
-            for e in error.errors()
-        )
-        raise TrainingError(f"the training settings are wrong: {wrong}.") from error

@@ -16,12 +16,10 @@ from ..backbones import Backbone
 from ..errors import TrainingError
 from ..lora.adapter import attach
 from .algorithm import Draw, counted, draw, losses, sigma_range
-from .config import TrainConfig
+from .config import DTYPES, TrainConfig
 from .memory import prepared
 from .optimizers import build_optimizer
 from .order import Order, Shape, held_out, mix
-
-_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class Dataset(Protocol):
@@ -186,7 +184,7 @@ class Trainer:
 
     def arithmetic(self) -> torch.autocast:
         """The precision that the model computes in."""
-        dtype = _DTYPES[self.config.memory.dtype]
+        dtype = DTYPES[self.config.memory.dtype]
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
     @torch.no_grad()

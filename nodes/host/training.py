@@ -9,13 +9,14 @@ from pathlib import Path
 
 import comfy.model_management
 import torch
-from comfy.ldm.modules.attention import attention_pytorch
+from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from torch import Tensor, nn
 
 from ...fvg_core.errors import ModelMismatchError
 from .models import spec_of
 
 _STEPS = 1000  # Wan's timesteps are sigma times this
+_PLAIN_TOKENS = 2048  # beyond them the matrix of plain attention grows too large
 
 
 class HostWan:
@@ -23,11 +24,14 @@ class HostWan:
     are. LoRAs that the MODEL carries are merged into the copy: what is trained sits on top of
     them, as it will when sampling."""
 
-    def __init__(self, model) -> None:
-        """Raises ModelMismatchError for a MODEL that cannot be trained."""
+    def __init__(self, model, dtype: torch.dtype) -> None:
+        """`dtype` is what autocast will compute in. Raises ModelMismatchError for a MODEL that
+        cannot be trained."""
         self.spec = spec_of(model)
         self._patcher = _second_copy(model)
         self.module: nn.Module = self._patcher.model.diffusion_model
+        if dtype != torch.float32:
+            _round_weights(self.blocks, dtype)
         self.device: torch.device = self._patcher.load_device
 
     @property
@@ -94,19 +98,31 @@ def _second_copy(model):
     return patcher
 
 
-def _differentiable_attention(chosen, *args, **kwargs) -> Tensor:
-    """In place of what the host has chosen (SageAttention, for example, has no gradient)."""
-    return attention_pytorch(*args, **kwargs)
+def _round_weights(blocks: Sequence[nn.Module], dtype: torch.dtype) -> None:
+    """Once, what autocast would do at every step to fp32 weights of linear layers."""
+    for block in blocks:
+        for layer in block.modules():
+            if isinstance(layer, nn.Linear) and layer.weight.dtype == torch.float32:
+                layer.to(dtype)
+
+
+def _differentiable_attention(chosen, q: Tensor, *args, **kwargs) -> Tensor:
+    """In place of what the host has chosen (SageAttention, for example, has no gradient).
+
+    On a CPU in bf16 torch's fused attention costs more backwards than its plain products.
+    """
+    plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[1] <= _PLAIN_TOKENS
+    return (attention_basic if plain else attention_pytorch)(q, *args, **kwargs)
 
 
 @contextlib.contextmanager
-def training(model) -> Iterator[HostWan]:
+def training(model, dtype: torch.dtype) -> Iterator[HostWan]:
     """A trainable copy of a MODEL, to be loaded, and the host set up for gradients meanwhile."""
     management = comfy.model_management
     before = management.in_training
     # Nodes run in inference mode, whose tensors can never take part in a gradient.
     with torch.inference_mode(False):
-        backbone = HostWan(model)
+        backbone = HostWan(model, dtype)
         management.in_training = True  # the host's fused rotary embedding has no gradient
         try:
             yield backbone

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import folder_paths
-import torch
 from safetensors import SafetensorError, safe_open
 
 from ...fvg_core.errors import TrainingError
 from ...fvg_core.lora.files import save_lora
 from ...fvg_core.train.checkpoint import changed_settings, list_checkpoints
-from ...fvg_core.train.config import TrainConfig
+from ...fvg_core.train.config import DTYPES, TrainConfig
 from ...fvg_core.train.recipe import lora_metadata
 from ...fvg_core.train.trainer import Dataset, Trainer
 from .models import TINY_LORAS
@@ -24,7 +23,6 @@ from .models import TINY_LORAS
 _NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f.][^\\/:*?\"<>|\x00-\x1f]{0,99}")
 _SUFFIX = ".safetensors"
 _PACKAGES = ("torch", "peft", "safetensors")
-_FILE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -136,5 +134,5 @@ def save_trained(trainer: Trainer, place: Place, wanted: Mapping[str, str]) -> N
         trainer.lora_state(),
         alpha=trainer.config.alpha,
         metadata={**metadata, **wanted},
-        dtype=_FILE_DTYPES[trainer.config.memory.dtype],
+        dtype=DTYPES[trainer.config.memory.dtype],
     )

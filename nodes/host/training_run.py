@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...fvg_core.errors import TrainingError
-from ...fvg_core.train.config import TrainConfig
+from ...fvg_core.train.config import DTYPES, TrainConfig
 from ...fvg_core.train.curve import draw_curve
 from ...fvg_core.train.planner import MemoryPlan, plan_for
 from ...fvg_core.train.run import Run, read_history
@@ -80,7 +80,7 @@ def _train(job: Job, place: Place, wanted: Mapping[str, str]) -> list[str]:
     if job.preview.vae is not None and job.config.keep.validate_every:
         scene = scene_of(job.preview, job.model, job.data, job.config)
     try:
-        with training(job.model) as backbone:
+        with training(job.model, DTYPES[job.config.memory.dtype]) as backbone:
             check_fits(job.data, backbone)
             plan, advice = load_as_planned(backbone, job.data, job.config)
             with Trainer(

@@ -16,7 +16,7 @@ from training import Files, new_name, refused, report, tiny, train
 from dev.host import Install
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient, InterruptedRunError
-from tests.conftest import OFFLINE, TEST_PACKS, own_loras
+from tests.conftest import OFFLINE, TEST_PACKS
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -90,7 +90,7 @@ def test_a_killed_server_goes_on_to_the_same_weights(install: Install, tmp_path:
     def server() -> ComfyServer:
         return ComfyServer(
             install, tmp_path, custom_nodes=[TEST_PACKS], only_pack=True,
-            env={**OFFLINE, "OMP_NUM_THREADS": "1"}, extra_args=own_loras(tmp_path),
+            env={**OFFLINE, "OMP_NUM_THREADS": "1"}, own_loras=True,
         )  # fmt: skip
 
     def graph(name: str) -> dict:
