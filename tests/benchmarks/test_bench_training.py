@@ -1,8 +1,9 @@
 """The figures and the page of the training benchmark, on numbers one can check by hand."""
 
 import pytest
+import torch
 
-from benchmarks import report, training, training_figures, training_report
+from benchmarks import real_size, report, training, training_figures, training_report
 from benchmarks.training_graphs import (
     HOST,
     HOST_BYPASS,
@@ -210,3 +211,24 @@ def test_the_page_is_whole_and_readable(tmp_path):
 def _tables(page: str) -> list[list[str]]:
     blocks = page.split("\n\n")
     return [t for t in ([r for r in b.splitlines() if r[:1] == "|"] for b in blocks) if t]
+
+
+def test_a_real_size_is_measured_and_shown():
+    cpu = torch.device("cpu")
+    size = real_size.Size(heads=1, ffn=64, layers=1, latent=(2, 4, 4))
+    backbone = real_size.build(size, cpu, torch.bfloat16)
+    case = real_size.measure(backbone, size, 4, cpu)
+    assert case["seconds"]["count"] == real_size.STEPS
+    assert case["planned_bytes"] > sum(p.nbytes for p in backbone.module.parameters())
+    shares = [share for _, share in case["operations"]]
+    assert shares == sorted(shares, reverse=True)
+    assert 0 < sum(shares) <= 1.001
+    about = dict.fromkeys(
+        ("cpu", "cores", "memory_gb", "gpu", "load_average", "system", "python", "torch",
+         "comfyui"), "x",
+    )  # fmt: skip
+    found = {"date": "x", "commit": "x", "command": "x", "machine": about}
+    page = real_size.table(
+        {**found, "real_size": [{"model": "1.3B", "latent": size.latent, **case}]}
+    )
+    assert "| 1.3B | 2 x 4 x 4 | 4 |" in page
