@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -55,3 +56,15 @@ def test_mixed_seeds_differ():
     assert 0 <= mix("a", 1) < 2**63
     assert mix("a", 11) != mix("a", 1, 1)
     assert pytest.approx(0.5, abs=0.05) == sum(mix("b", i) % 2 for i in range(2000)) / 2000
+
+
+def test_shapes_take_turns_in_an_epoch():
+    order = Order({A: range(20), B: range(20, 40)}, 2, seed=0)
+    shapes = [order.at(i)[0] < 20 for i in range(order.per_epoch)]
+    changes = sum(a != b for a, b in pairwise(shapes))
+    assert changes > 4
+
+
+def test_which_clips_are_held_out_is_the_same_on_every_machine():
+    """Not a matter of this process's hashes: a resumed run must hold out the same clips."""
+    assert held_out(list("abcdefghij"), 3) == (3, 5, 9)

@@ -316,3 +316,32 @@ def test_the_high_noise_expert_sees_high_noise_only():
     noisy = noisy[noisy > 0]
     assert noisy.min() >= 0.875
     assert len(noisy) > 20
+
+
+def watched(wan, **more) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The sigmas and texts of every forward pass of a run, sample by sample."""
+    seen = []
+    inner = wan.denoise
+
+    def denoise(x, sigma, text):
+        seen.extend(zip(sigma, text, strict=True))
+        return inner(x, sigma, text)
+
+    wan.denoise = denoise
+    with Trainer(wan, Clips(CLIPS), config(**more)) as trainer:
+        for _ in trainer.run():
+            pass
+    return seen
+
+
+def test_every_sample_of_every_step_is_drawn_anew():
+    times = [sigma.max().item() for sigma, _ in watched(small_wan())]
+    assert len(times) == 6 * 4
+    assert len(set(times)) == len(times)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_dropped_prompts_are_the_empty_prompt(share):
+    empty = Clips(CLIPS).empty_text
+    texts = [text for _, text in watched(small_wan(), algorithm={"prompt_dropout": share})]
+    assert {torch.equal(text[: len(empty)], empty) for text in texts} == {share == 1.0}
