@@ -345,3 +345,31 @@ def test_dropped_prompts_are_the_empty_prompt(share):
     empty = Clips(CLIPS).empty_text
     texts = [text for _, text in watched(small_wan(), algorithm={"prompt_dropout": share})]
     assert {torch.equal(text[: len(empty)], empty) for text in texts} == {share == 1.0}
+
+
+def after_one_step(**optimizer) -> tuple[float, float]:
+    """The largest weight of B, live and as it would be saved. It starts at 0, and AdamW's first
+    step is the learning rate for every weight whose gradient is not tiny."""
+    settings = {"lr": 1e-3, "weight_decay": 0.0, **optimizer}
+    with Trainer(small_wan(), Clips(CLIPS), config(optimizer=settings)) as trainer:
+        next(trainer.run())
+        largest = lambda state: max(
+            w.abs().max().item() for key, w in state.items() if "lora_B" in key
+        )
+        return largest(trainer.adapter.state()), largest(trainer.lora_state())
+
+
+def test_the_scheduled_learning_rate_is_the_one_that_steps():
+    assert after_one_step()[0] == pytest.approx(1e-3, rel=1e-2)
+    assert after_one_step(warmup=9)[0] == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_gradients_are_clipped():
+    """To a norm far below AdamW's eps of 1e-8, so that the step all but vanishes."""
+    assert after_one_step(clip=1e-10)[0] < 1e-4
+
+
+def test_the_average_follows_quickly_at_first():
+    """Decay (1 + step) / (10 + step) until that reaches the wanted one: 0.1 in the first step."""
+    live, averaged = after_one_step(ema=0.99)
+    assert averaged == pytest.approx(0.9 * live, rel=1e-5)
