@@ -36,10 +36,7 @@ def encoders(
             f"the VAE in {files.part('vae')} makes latents of {vae.config.z_dim} channels; the "
             f"transformer ({spec.name}) takes {spec.latent_channels}. Name the VAE of its pipeline."
         )
-    mean, std = (
-        torch.tensor(values, device=device).view(-1, 1, 1, 1)
-        for values in (vae.config.latents_mean, vae.config.latents_std)
-    )
+    mean, std = _statistics(vae, device)
 
     @torch.no_grad()
     def encode_video(pixels: Tensor) -> Tensor:
@@ -62,11 +59,39 @@ def encoders(
     try:
         yield encode_video, encode_text
     finally:
-        vae.to("meta")
-        text.to("meta")
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        _release(vae, text)
+
+
+@torch.no_grad()
+def decode_video(files: ModelFiles, latents: Tensor, device: torch.device) -> Tensor:
+    """Normalised latents [C, F', h, w] -> pixels [F, H, W, 3] in [0, 1], on the CPU.
+
+    The VAE is loaded for this and gone afterwards; it works in tiles.
+    """
+    vae = _loaded(files.part("vae"), _vae).to(device)
+    vae.enable_tiling()
+    mean, std = _statistics(vae, device)
+    try:
+        video = vae.decode((latents.to(device) * std + mean)[None]).sample[0]
+        return ((video + 1) / 2).clamp(0, 1).movedim(0, -1).cpu()
+    finally:
+        _release(vae)
+
+
+def _statistics(vae, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of its latents, as the published VAE's config has them."""
+    values = vae.config.latents_mean, vae.config.latents_std
+    mean, std = (torch.tensor(v, device=device).view(-1, 1, 1, 1) for v in values)
+    return mean, std
+
+
+def _release(*models) -> None:
+    on_gpu = any(model.device.type == "cuda" for model in models)
+    for model in models:
+        model.to("meta")
+    gc.collect()
+    if on_gpu:
+        torch.cuda.empty_cache()
 
 
 def encoders_key(files: ModelFiles, spec: BackboneSpec, dtype: torch.dtype) -> str:

@@ -7,19 +7,24 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
+
 from ..backbones.diffusers_wan import DiffusersWan
 from ..data import CachedDataset, prepare
 from ..errors import TrainingError
 from ..lora.files import LAYOUTS, save_lora
+from ..schedules import linear_sigmas
 from .checkpoint import list_checkpoints
 from .config import DTYPES
-from .encoders import encoders, encoders_key
+from .encoders import decode_video, encoders, encoders_key
 from .job import Job
 from .planner import available_memory, plan_for
 from .processes import Processes
 from .recipe import lora_metadata
 from .run import Progress, Run
 from .trainer import Trainer
+from .validation import held_out_scene, sample
+from .webp import save_webp
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate")
 Say = Callable[[str], None]
@@ -64,7 +69,8 @@ def train(
                 tick=lambda: _check(asked, processes, trainer),
             )
         )
-        run = Run(trainer, out, leader=processes.leader)
+        sampler = _sampler(job, trainer) if job.videos.steps else None
+        run = Run(trainer, out, sampler=sampler, leader=processes.leader)
         run.resume()
         for note in run.notes:
             say(note)
@@ -128,6 +134,24 @@ def _steps(run: Run, processes: Processes, asked: list[int]) -> None:
                 bar.write(_validated(progress))
             if progress.state.step < steps and processes.any(bool(asked)):
                 raise Stopped(trainer.step)
+
+
+def _sampler(job: Job, trainer: Trainer) -> Callable[[Path], list[Path]]:
+    """Samples a held-out clip by the LoRA as it stands, into a folder."""
+    scene = held_out_scene(trainer.data, trainer.held_out)
+    generator = torch.Generator().manual_seed(trainer.config.seed)
+    noise = torch.randn(scene.plan.clean.shape, generator=generator)
+    sigmas = linear_sigmas(job.videos.steps, job.videos.shift)
+
+    def draw(folder: Path) -> list[Path]:
+        (latents,) = sample(trainer, scene, noise, sigmas, job.videos.cfg)
+        pixels = decode_video(job.model, latents, trainer.device)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "video-0.webp"
+        save_webp(pixels, path, job.data.fps or trainer.backbone.spec.fps)
+        return [path]
+
+    return draw
 
 
 def _validated(progress: Progress) -> str:

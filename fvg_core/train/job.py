@@ -56,14 +56,24 @@ class Clips(_Table):
         return Target(*size, fps, bucketing=self.bucketing, windows=self.windows)
 
 
+class Videos(_Table):
+    """The video that every validation samples: a held-out clip's caption from its first frame."""
+
+    steps: int = Field(15, ge=0)  # paper, section 5.2; 0: none is sampled
+    cfg: float = Field(5.0, ge=0)  # Wan-Video/Wan2.1 wan/configs
+    shift: float = Field(5.0, gt=0)
+
+
 @dataclass(frozen=True)
 class Job:
     model: ModelFiles
     data: Clips
+    videos: Videos
     config: TrainConfig
 
 
-_TABLES = {"model": ModelFiles, "data": Clips}
+_FOLDERS = {"model": ModelFiles, "data": Clips}
+_TABLES = {**_FOLDERS, "videos": Videos}
 
 
 def read_job(path: Path, *, steps: int | None = None) -> Job:
@@ -75,22 +85,24 @@ def read_job(path: Path, *, steps: int | None = None) -> Job:
     unknown = [*_unknown(values)]
     if unknown:
         raise TrainingError(f"{path.name} has unknown settings: {'; '.join(unknown)}.")
-    missing = [name for name in _TABLES if name not in values]
+    missing = [name for name in _FOLDERS if name not in values]
     if missing:
         tables = " and ".join(f"[{name}]" for name in missing)
         raise TrainingError(f"{path.name} lacks {tables}; each needs at least a folder.")
-    tables = {name: checked(kind, values.pop(name), name) for name, kind in _TABLES.items()}
+    tables = {name: checked(kind, values.pop(name, {}), name) for name, kind in _TABLES.items()}
     if steps is not None:
         values["steps"] = steps
     here = path.resolve().parent
-    tables = {k: t.model_copy(update={"folder": here / t.folder}) for k, t in tables.items()}
+    for name in _FOLDERS:
+        table = tables[name]
+        tables[name] = table.model_copy(update={"folder": here / table.folder})
     config = TrainConfig.parse(values)
     if (tables["model"].dtype or "fp32") == "bf16" and config.memory.dtype == "fp32":
         raise TrainingError(
             "the weights are to be bf16 (model.dtype) and the arithmetic fp32 (memory.dtype); set "
             "both to the same."
         )
-    return Job(tables["model"], tables["data"], config)
+    return Job(**tables, config=config)
 
 
 def _toml(path: Path) -> dict:

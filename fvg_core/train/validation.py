@@ -11,7 +11,7 @@ from ..anchor import AnchorPlan, sample_euler
 from ..guidance import classifier_free
 from .algorithm import Draw, losses
 from .order import mix
-from .trainer import Trainer, stack_text
+from .trainer import Dataset, Trainer, stack_text
 
 TIMES = (0.2, 0.5, 0.8)  # places in the trained range of sigma
 
@@ -23,6 +23,25 @@ class HeldOutLoss:
 
     anchored: float
     unanchored: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What validation videos are sampled from: anchors [B, C, F, h, w], normalised, and text
+    features [B, L, D]."""
+
+    plan: AnchorPlan
+    positive: Tensor
+    negative: Tensor
+
+
+def held_out_scene(data: Dataset, held_out: tuple[int, ...]) -> Scene:
+    """The first held-out clip (the first of all where none is): its caption, and its first frame
+    as the anchor."""
+    clip = next(iter(held_out), 0)
+    z0 = data.latents(clip)[None].float()
+    plan = AnchorPlan.empty(*z0.shape).with_anchor(0, z0[:, :, :1])
+    return Scene(plan, data.text(clip)[None], data.empty_text[None])
 
 
 @torch.no_grad()
@@ -55,21 +74,12 @@ def _clip_loss(trainer: Trainer, clip: int, mask_of_first: float) -> float:
 
 
 @torch.no_grad()
-def sample(
-    trainer: Trainer,
-    plan: AnchorPlan,
-    noise: Tensor,
-    sigmas: Tensor,
-    *,
-    positive: Tensor,
-    negative: Tensor,
-    cfg: float,
-) -> Tensor:
-    """A video by the LoRA as it stands: anchored Euler sampling from noise [B, C, F, H, W] along
-    sigmas [N + 1], guided from text features positive and negative [B, L, D]. On the CPU."""
+def sample(trainer: Trainer, scene: Scene, noise: Tensor, sigmas: Tensor, cfg: float) -> Tensor:
+    """Videos by the LoRA as it stands: anchored Euler sampling from noise [B, C, F, h, w] along
+    sigmas [N + 1], with guidance. On the CPU."""
     device = trainer.device
-    texts = stack_text([*positive, *negative]).to(device)
-    plan = plan.to(noise.to(device))
+    texts = stack_text([*scene.positive, *scene.negative]).to(device)
+    plan = scene.plan.to(noise.to(device))
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         trainer.tick()

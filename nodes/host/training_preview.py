@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import comfy.sample
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,7 +15,8 @@ from ...fvg_core.errors import TrainingError
 from ...fvg_core.train.config import TrainConfig
 from ...fvg_core.train.order import held_out
 from ...fvg_core.train.trainer import Dataset, Trainer
-from ...fvg_core.train.validation import sample
+from ...fvg_core.train.validation import Scene, held_out_scene, sample
+from ...fvg_core.train.webp import save_webp
 from .models import spec_of
 from .pictures import encode_anchor, fit
 from .sampling import flow_schedule
@@ -53,23 +52,12 @@ class Preview:
             )
 
 
-@dataclass(frozen=True)
-class Scene:
-    """Normalised anchors [B, C, F, h, w] and text features [B, L, D] to sample from."""
-
-    plan: AnchorPlan
-    positive: Tensor
-    negative: Tensor
-
-
 def scene_of(preview: Preview, model, data: Dataset, config: TrainConfig) -> Scene:
     """Encodes the anchors, so it is called while the VAE may still have the memory."""
     negative = data.empty_text if preview.negative is None else _text(preview.negative)
     if preview.positive is None:
-        clip = next(iter(held_out(data.ids, config.keep.validation_clips)), 0)
-        latents = data.latents(clip)[None].float()
-        plan = AnchorPlan.empty(*latents.shape).with_anchor(0, latents[:, :, :1])
-        return Scene(plan, data.text(clip)[None], negative[None])
+        scene = held_out_scene(data, held_out(data.ids, config.keep.validation_clips))
+        return replace(scene, negative=negative[None])
     spec = spec_of(model)
     frames, h, w = max(data.buckets, key=lambda shape: (len(data.buckets[shape]), shape))
     size = w * spec.stride_space, h * spec.stride_space
@@ -105,16 +93,7 @@ class VideoSampler:
         self._sigmas = flow_schedule(_SCHEDULER, preview.steps, preview.shift)
 
     def __call__(self, folder: Path) -> list[Path]:
-        scene = self._scene
-        z = sample(
-            self._trainer,
-            scene.plan,
-            self._noise,
-            self._sigmas,
-            positive=scene.positive,
-            negative=scene.negative,
-            cfg=self._preview.cfg,
-        )
+        z = sample(self._trainer, self._scene, self._noise, self._sigmas, self._preview.cfg)
         z = self._model.process_latent_out(z)
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
@@ -123,7 +102,7 @@ class VideoSampler:
             # For the stock node LoadLatent, whose format this is.
             tensors = {"latent_tensor": latent.contiguous(), "latent_format_version_0": _NOTHING}
             save_file(tensors, paths[-1].with_suffix(".latent"))
-            _save_webp(self._decode(latent), paths[-1], self._backbone.spec.fps)
+            save_webp(self._decode(latent), paths[-1], self._backbone.spec.fps)
         self._backbone.load()  # the VAE may have taken its memory
         return paths
 
@@ -135,16 +114,3 @@ class VideoSampler:
 
 
 _NOTHING = torch.tensor([])
-
-
-def _save_webp(images: Tensor, path: Path, fps: float) -> None:
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    frames: Sequence[Image.Image] = [Image.fromarray(frame) for frame in pixels]
-    frames[0].save(
-        path,
-        save_all=True,
-        append_images=frames[1:],
-        duration=round(1000 / fps),
-        loop=0,
-        quality=90,
-    )

@@ -12,19 +12,23 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
 from tiny_pipeline import FEATURES, write_job, write_pipeline, write_world
 
 from fvg_core.backbones import WAN21, WAN22_5B
+from fvg_core.data import CachedDataset
 from fvg_core.errors import ModelMismatchError, TrainingError, WeightsError
 from fvg_core.lora.files import read_lora
-from fvg_core.train.encoders import encoders, encoders_key
+from fvg_core.train.encoders import decode_video, encoders, encoders_key
 from fvg_core.train.headless import Stopped, train
 from fvg_core.train.job import read_job
+from fvg_core.train.order import held_out
 from fvg_core.train.processes import Processes
 from fvg_core.train.run import read_history
 from fvg_core.train.trainer import Share
@@ -95,6 +99,27 @@ def test_a_run_leaves_a_lora_with_its_recipe(place):
         3,
         6,
     }
+
+
+def test_every_validation_leaves_a_video_that_starts_at_its_anchor(place):
+    folder = place / "alone" / "validation"
+    assert sorted(p.name for p in folder.iterdir()) == ["step-00000003", "step-00000006"]
+    video = Image.open(folder / "step-00000006" / "video-0.webp")
+    assert (video.size, video.n_frames) == ((32, 32), 9)
+    job, data = read_job(place / "job.toml"), CachedDataset(place / "alone" / "dataset")
+    (clip,) = held_out(data.ids, 1)
+    truth = decode_video(job.model, data.latents(clip), CPU)  # causal: frame 0 is latent 0 alone
+    shown = torch.from_numpy(np.asarray(video.convert("RGB"), dtype=np.float32) / 255)
+    other = decode_video(job.model, data.latents(clip).flip(1), CPU)
+    coarse = lambda frame: frame.unflatten(0, (4, 8)).unflatten(2, (4, 8)).mean((1, 3))
+    far = [(coarse(shown) - coarse(frames[0])).abs().mean() for frames in (truth, other)]
+    assert far[0] < 0.3 * far[1]  # WebP blurs, but not over eight pixels
+
+
+def test_no_videos_where_none_are_wanted(place, tmp_path):
+    job = another(place, tmp_path, videos="steps = 0", top="steps = 3\nbatch = 4")
+    train(job, tmp_path / "run", ALONE)
+    assert not (tmp_path / "run" / "validation").exists()
 
 
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_lora(place, tmp_path):
