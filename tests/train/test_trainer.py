@@ -373,3 +373,9 @@ def test_the_average_follows_quickly_at_first():
     """Decay (1 + step) / (10 + step) until that reaches the wanted one: 0.1 in the first step."""
     live, averaged = after_one_step(ema=0.99)
     assert averaged == pytest.approx(0.9 * live, rel=1e-5)
+
+
+def test_validation_is_without_dropout():
+    with Trainer(small_wan(), Clips(CLIPS), config(lora={"dropout": 0.9})) as trainer:
+        list(trainer.run())
+        assert held_out_loss(trainer) == held_out_loss(trainer)
