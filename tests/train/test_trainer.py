@@ -15,7 +15,7 @@ from clips import Clips, config, small_wan
 
 from fvg_core.errors import TrainingError
 from fvg_core.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from fvg_core.train.run import Run
+from fvg_core.train.run import Run, read_history
 from fvg_core.train.trainer import Share, Trainer
 from fvg_core.train.validation import held_out_loss
 
@@ -379,3 +379,23 @@ def test_validation_is_without_dropout():
     with Trainer(small_wan(), Clips(CLIPS), config(lora={"dropout": 0.9})) as trainer:
         list(trainer.run())
         assert held_out_loss(trainer) == held_out_loss(trainer)
+
+
+def test_a_validation_that_is_interrupted_does_not_undo_its_step(tmp_path):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    with Trainer(small_wan(), Clips(CLIPS), config(keep={"checkpoint_every": 0})) as trainer:
+        run = Run(trainer, tmp_path, sampler=interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            started(run)
+    assert [h["step"] for h in read_history(tmp_path)] == [1, 2, 3]
+    assert [p.name for p in list_checkpoints(run.checkpoints)] == ["step-00000003.safetensors"]
+
+
+def test_a_history_line_cut_short_by_a_kill_is_left_out(tmp_path):
+    with Trainer(small_wan(), Clips(CLIPS), config(steps=2)) as trainer:
+        started(Run(trainer, tmp_path))
+    with open(tmp_path / "history.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 3, "lo')
+    assert [h["step"] for h in read_history(tmp_path)] == [1, 2]
