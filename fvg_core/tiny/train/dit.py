@@ -1,4 +1,5 @@
-"""The tiny Wan: text to video from scratch, then made over for stills, and a LoRA for anchors."""
+"""The tiny Wan: text to video from scratch, then made over for stills. Its anchor LoRA is made by
+the LoRA Trainer, as a user makes one (`python -m dev anchor-lora`)."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...anchor import AnchorPlan, frame_sigmas, hybrid
 from ...flow import add_noise, uniform_time, velocity
 from ...schedules import shift_sigma
 from .. import captions
@@ -34,15 +34,13 @@ VIDEO = {
 }
 # A token per latent position: 64 for a still instead of 16, which is what its shapes need.
 IMAGE = {**VIDEO, "patch_size": (1, 1, 1)}
-STEPS = {"video": 2400, "image": 2500, "image_more": 1800, "anchor": 1000}
-BATCH = {"video": 32, "image": 64, "anchor": 32}
-LR = {"video": 1e-3, "image": 1e-3, "image_more": 7e-4, "anchor": 1e-3}
+STEPS = {"video": 2400, "image": 2500, "image_more": 1800}
+BATCH = {"video": 32, "image": 64}
+LR = {"video": 1e-3, "image": 1e-3, "image_more": 7e-4}
 TRAIN_SHIFT = 2.0  # shift of the training times: a little more weight near noise
 PROMPT_DROPOUT = 0.1
-LORA_RANK = {"image": 48, "anchor": 16}
+LORA_RANK = 48
 LORA_TARGETS = r"blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ffn\.net\.(0\.proj|2))"
-NO_ANCHOR_SHARE = 0.1  # keeps plain text-to-video alive under the LoRA
-FIRST_FRAME_SHARE = 0.5  # of anchored samples; the others draw k uniformly (Alg. 1, l. 1)
 
 Caption = Callable[[int, random.Random], str]
 
@@ -126,72 +124,11 @@ def _for_stills(video: nn.Module) -> nn.Module:
     model = WanTransformer3DModel(**IMAGE)
     model.load_state_dict(state)
     model.requires_grad_(False)
-    rank = LORA_RANK["image"]
-    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LORA_TARGETS))
+    model.add_adapter(LoraConfig(r=LORA_RANK, lora_alpha=LORA_RANK, target_modules=LORA_TARGETS))
     for end in (model.patch_embedding, model.proj_out):
         end.requires_grad_(True)
     model.scale_shift_table.requires_grad_(True)
     return model
-
-
-def train_anchor_lora(
-    model: nn.Module, latents: Tensor, text: TextEncoder, checkpoint: Path
-) -> dict[str, Tensor]:
-    """Anchor-grounding finetuning (Algorithm 1). Returns the LoRA's state dict (peft keys)."""
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-
-    def loss(gen: torch.Generator) -> Tensor:
-        z0, features = _batch("anchor", latents, clip_caption, text, gen)
-        plan = anchor_plan(z0, gen)
-        t, eps = _noise(z0, gen)
-        x = hybrid(plan, add_noise(z0, eps, t))  # Alg. 1, l. 6-14
-        v = predict(model, x, frame_sigmas(plan, t), features)
-        # The anchor's noise is not in the input, so its term cannot be learned: leave it out.
-        error = (v - velocity(z0, eps)).square() * plan.mask
-        return error.sum() / (plan.mask.sum() * z0.shape[1])
-
-    torch.manual_seed(0)
-    model.requires_grad_(False)
-    rank = LORA_RANK["anchor"]
-    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=LORA_TARGETS))
-    adapters = nn.ModuleDict(
-        {
-            name.replace(".", "/"): module
-            for name, module in model.named_modules()
-            if name.endswith(("lora_A", "lora_B"))
-        }
-    )
-    run(
-        adapters.parameters(),
-        lambda step, gen: loss(gen),
-        state={"lora": adapters},
-        steps=STEPS["anchor"],
-        lr=LR["anchor"],
-        checkpoint=checkpoint,
-    )
-    return get_peft_model_state_dict(model)
-
-
-def anchor_plan(z0: Tensor, gen: torch.Generator) -> AnchorPlan:
-    """One clean frame of every clip's own latent z0[k], except for NO_ANCHOR_SHARE of them."""
-    batch, _, frames = z0.shape[:3]
-    u = torch.rand(3, batch, generator=gen)
-    k = torch.where(u[0] < FIRST_FRAME_SHARE, 0, (u[1] * frames).long())
-    mask = torch.ones(batch, 1, *z0.shape[2:])
-    anchored = torch.nonzero(u[2] >= NO_ANCHOR_SHARE)[:, 0]
-    mask[anchored, :, k[anchored]] = 0
-    return AnchorPlan(z0, mask)
-
-
-def predict(model: nn.Module, x: Tensor, sigma: Tensor, features: Tensor) -> Tensor:
-    """Velocity of a diffusers Wan at latents x [B, C, F, H, W], sigma [B] or [B, F]."""
-    if sigma.ndim == 2:
-        _, ph, pw = model.config.patch_size
-        sigma = sigma.repeat_interleave(x.shape[3] // ph * (x.shape[4] // pw), dim=1)
-    return model(
-        hidden_states=x, timestep=sigma * 1000, encoder_hidden_states=features, return_dict=False
-    )[0]
 
 
 def _plain_loss(
@@ -200,7 +137,8 @@ def _plain_loss(
     z0, features = batch
     t, eps = _noise(z0, gen)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        v = predict(model, add_noise(z0, eps, t), t, features)
+        x = add_noise(z0, eps, t)
+        v = model(x, timestep=t * 1000, encoder_hidden_states=features, return_dict=False)[0]
     return (v - velocity(z0, eps)).square().mean()
 
 

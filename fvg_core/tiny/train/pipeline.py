@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .. import export
 from . import data, dit, text, vae
 
-STAGES = ("text", "vae", "data", "video", "image", "anchor")
+STAGES = ("text", "vae", "data", "video", "image")
 
 
 class Pipeline:
@@ -27,7 +27,6 @@ class Pipeline:
             "data": self._data,
             "video": self._video,
             "image": self._image,
-            "anchor": self._anchor,
         }
         stages[stage]()
 
@@ -78,23 +77,13 @@ class Pipeline:
         trained = dit.train_image(video, self._stills(), encoder, self._checkpoint("image"))
         lora = {k: p for k, p in trained.items() if ".lora_" in k}
         ends = {k: p for k, p in trained.items() if k not in lora}
-        rank = dit.LORA_RANK["image"]
+        rank = dit.LORA_RANK
         state = export.transformer_to_host(ends) | export.lora_to_host(lora, float(rank))
         recipe = {
             **_recipe("image"), "more_steps": dit.STEPS["image_more"],
             "more_lr": dit.LR["image_more"], "rank": rank, "alpha": rank,
         }  # fmt: skip
         self._save_transformer("fvg_tiny_image", state, recipe, dit.IMAGE)
-
-    def _anchor(self) -> None:
-        encoder = self._text_encoder()
-        model = self._trained_video(encoder)
-        checkpoint = self._checkpoint("anchor")
-        state = dit.train_anchor_lora(model, self._clips(), encoder, checkpoint)
-        rank = dit.LORA_RANK["anchor"]
-        recipe = {**_recipe("anchor"), "rank": rank, "alpha": rank}
-        host = export.lora_to_host(state, float(rank))
-        self._save("loras/fvg_tiny_anchor_lora", host, recipe)
 
     def _save_transformer(self, name: str, state: dict, recipe: dict, config: dict) -> None:
         colors = data.preview_colors(self._trained_vae(), self._stills())
