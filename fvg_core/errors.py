@@ -39,3 +39,7 @@ class LoraError(FVGError):
 
 class DataError(FVGError):
     """Video data that cannot be read, encoded or stored."""
+
+
+class LanguageModelError(FVGError):
+    """A language model that cannot be loaded or reached, or whose reply is of no use."""

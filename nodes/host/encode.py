@@ -130,11 +130,11 @@ def _text_encoder(model, clip) -> Callable[[str], Tensor]:
 
 def _key(spec: BackboneSpec, vae, clip) -> str:
     """Names what latents and text features depend on, the same whenever the host runs."""
-    text = f"{_weights(clip.patcher)} layer {clip.layer_idx}"
-    return f"{spec.host_class}, vae {_weights(vae.patcher)}, clip {text}"
+    text = f"{weights_hash(clip.patcher)} layer {clip.layer_idx}"
+    return f"{spec.host_class}, vae {weights_hash(vae.patcher)}, clip {text}"
 
 
-def _weights(patcher) -> str:
+def weights_hash(patcher) -> str:
     """A hash of some values of every weight, as they are without LoRAs.
 
     With LoRAs it holds until the host stops: the host gives them a random name.
