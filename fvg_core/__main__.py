@@ -1,4 +1,4 @@
-"""`python -m fvg_core train config.toml`: the commands of the package."""
+"""`python -m fvg_core train config.toml`, `python -m fvg_core rewrite --suite`: the commands."""
 
 from __future__ import annotations
 
@@ -38,6 +38,34 @@ def main() -> None:
         On several GPUs: accelerate launch -m fvg_core train config.toml
         """
         _train(config, out or Path("runs") / config.stem, resume, steps, layout)
+
+    file = typer.Argument(None, help="A suite (.jsonl) or prompts, one a line. The own suite.")
+    suite = typer.Option(False, "--suite", help="Score the file instead of writing its texts.")
+    backend = typer.Option("rules", help="rules, transformers or server.")
+    model = typer.Option(None, help="Of transformers: the model's folder.")
+    precision = typer.Option("bf16", help="Of transformers: bf16, fp32 or 4bit.")
+    server = typer.Option("llm.json", help="Of server: its configuration.")
+    seed = typer.Option(0, min=0, help="Of the first attempt.")
+    wrong = typer.Option(False, "--wrong", help="With --suite: name all that went wrong.")
+
+    @app.command()
+    def rewrite(
+        file: Path | None = file,
+        suite: bool = suite,
+        backend: str = backend,
+        model: Path | None = model,
+        precision: str = precision,
+        server: Path = server,
+        seed: int = seed,
+        wrong: bool = wrong,
+    ) -> None:
+        """Write the first-frame prompts of a file, or score a backend on it (--suite)."""
+        from .prompts.command import run
+
+        try:
+            run(file, suite, backend, model, precision, server, seed, wrong)
+        except FVGError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
 
     app()
 

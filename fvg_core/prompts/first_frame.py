@@ -8,7 +8,7 @@ from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
 from .places import PARTICLES, is_subject, object_relation, pose, relation, still_form
 from .scene import FirstFrame
-from .tagger import is_plural
+from .verb_tags import is_plural
 
 
 class SceneWriter:
@@ -44,6 +44,9 @@ class SceneWriter:
         self.before, self.kind = self.kind, phrase.kind
         if phrase.kind == "prep":
             return self.on_prep(phrase, rest)
+        if phrase.word in ("before", "after") and self.is_date(rest):
+            self.frame.remove(phrase, rest[0])
+            return 2
         handler = {
             "np": self.on_noun,
             "verb": self.on_verb,
@@ -56,6 +59,11 @@ class SceneWriter:
         }.get(phrase.kind, self.on_link)
         handler(phrase, rest)
         return 1
+
+    def is_date(self, rest: list[Phrase]) -> bool:
+        """ "before the match in a crowded hall": a time, and then the place goes on."""
+        named = bool(rest) and isinstance(rest[0], NounPhrase)
+        return self.acted and named and len(rest) > 1 and rest[1].kind == "prep"
 
     @property
     def acted(self) -> bool:
@@ -301,12 +309,19 @@ class SceneWriter:
             subject.gained += [t.lower for t in target.tokens]
         elif word == "from" and isinstance(target, NounPhrase):
             self.write_place("as", target)
-        elif word in ("into", "to", "towards", "toward") or self.later:
+        elif word in ("into", "to", "towards", "toward") or self.later or self.gains(word):
             self.frame.remove(prep, target)
         else:
             self.write_place(prep.text, target)
 
+    def gains(self, prep: str) -> bool:
+        """ "becomes stained with coffee", "turns into a meadow full of poppies"."""
+        return prep in ("with", "of") and "link" in self.verb.flags
+
     def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
+        if prep.word == "with" and "fills" in self.verb.flags and self.before == "verb":
+            self.frame.remove(prep, np)  # "a glass fills with juice"
+            return
         placed = self.frame.item is not None and self.frame.item.placed > 0
         form = relation(self.verb, prep.word, np, placed, self.later)
         if form == "drop" or self.frame.find(np):

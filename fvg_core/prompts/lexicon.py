@@ -97,7 +97,7 @@ def lexicon() -> Lexicon:
     classes: dict[str, frozenset[str]] = {}
     for name in ("function_words", "nouns", "camera", "framing", "animate", "adjectives"):
         classes.update(sections(name))
-    for name in ("participles", "shapes"):
+    for name in ("participles", "shapes", "languages"):
         classes.update(sections(name))
     prepositions = {
         key: (motion.strip(), action.strip())

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from .lexicon import Verb, lexicon
-from .tagger import is_plural
 from .tokens import Token
 from .types import Entity
+from .verb_tags import is_plural
 
 NOUN_TAGS = frozenset({"det", "poss", "num", "adj", "ing-adj", "noun"})
 DEEPEST = 8  # "a photo of a bowl of ..." nests no further
@@ -45,13 +45,15 @@ class NounPhrase(Phrase):
     @property
     def attributes(self) -> tuple[str, ...]:
         own = [t.lower for t in self.kept if t.tag in ("adj", "ing-adj", "noun")]
-        return (*self.gained, *own[:-1]) if own else tuple(self.gained)
+        if own and own[-1] == self.head:  # it is not where a number is: "an elderly couple"
+            own.pop()
+        return (*self.gained, *own)
 
     @property
     def kept(self) -> list[Token]:
         """Without the words of motion before the noun: "a running dog" is a dog at t = 0."""
         pairs = zip(self.tokens, [*self.tokens[1:], self.tokens[-1]], strict=True)
-        return [t for t, after in pairs if not is_motion_word(t, after)]
+        return [t for t, after in pairs if t is after or not is_motion_word(t, after)]
 
     @property
     def text(self) -> str:
@@ -73,7 +75,7 @@ class NounPhrase(Phrase):
         """As stated; 1 for a singular with an article, 0 where no number is said."""
         numbers = lexicon().numbers
         for token in self.tokens:
-            if token.tag == "num":
+            if token.tag == "num" and token.lower != self.head:  # but "an elderly couple"
                 value = token.lower.replace(",", "")
                 whole = value.isdecimal() and len(value) < 10
                 return int(value) if whole else numbers.get(value, 0)

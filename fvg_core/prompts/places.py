@@ -25,6 +25,8 @@ def relation(verb: VerbPhrase, prep: str, np: NounPhrase, placed: bool, later: b
     """The preposition of t = 0, or "drop": what one jumps over one stands near."""
     if prep in PARTICLES - {"on", "out"} and not verb.moves and not placed:
         return object_relation(verb)
+    if prep in ("into", "to") and "turns" in verb.flags:
+        return "drop"
     if np.head == "camera":
         return "drop" if later else "facing"
     if prep in GOALS and (later or "arrives" in verb.flags):

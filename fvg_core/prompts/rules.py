@@ -4,14 +4,16 @@ import time
 from dataclasses import asdict
 
 from ..errors import PromptError
+from .checklist import checklist
 from .checks import check
 from .first_frame import SceneWriter
+from .instructions import NO_STYLE
 from .phrases import NounPhrase, Phrase, read_phrases
 from .scene import POISES, FirstFrame
 from .tagger import tag
 from .tiny_world import read_scene
 from .tokens import tokenise
-from .types import Rewrite
+from .types import Check, Report, Rewrite
 
 
 class RulesRewriter:
@@ -30,16 +32,25 @@ class RulesRewriter:
             output = frame.text(POISES[seed % len(POISES)])
             entities, removed, added = frame.described(), frame.removed, frame.added
             dropped = frame.dropped
-        report = {
-            "backend": self.name,
-            "seed": seed,
-            "entities": [asdict(entity) for entity in entities],
-            "removed": removed,
-            "added": added,
-            "checks": check(phrases, output, dropped),
-            "seconds": time.perf_counter() - start,
-        }
-        return Rewrite(output, prompt, report)
+        report = Report(
+            backend=self.name,
+            written_by=self.name,
+            model="",
+            seed=seed,
+            variation=0,
+            style=NO_STYLE,
+            language="English",
+            entities=tuple(entities),
+            removed=removed,
+            added=added,
+            checks=tuple(Check(**verdict) for verdict in check(phrases, output, dropped)),
+            video_checks=(),
+            checklist=tuple(checklist(entities, output)),
+            attempts=(),
+            note="",
+            seconds=time.perf_counter() - start,
+        )
+        return Rewrite(output, prompt, asdict(report))
 
 
 def read_frame(prompt: str, phrases: list[Phrase]) -> FirstFrame:

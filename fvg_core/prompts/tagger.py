@@ -4,10 +4,22 @@ Tags: det poss pron num adj noun ing-adj (before a noun) | verb part (describing
 neg to | prep conj while later until rel | adv dir pos | camera lead | , .
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from .lexicon import Lexicon, Verb, lexicon
+from .lexicon import Lexicon, lexicon
 from .tokens import STOPS, Token
+from .verb_tags import (
+    BEFORE_NOUN,
+    OPEN,
+    Left,
+    acts_next,
+    has_verb,
+    ing_tag,
+    is_base_verb,
+    is_third_person,
+    is_unknown_verb,
+    past_tag,
+)
 
 CLOSED = (  # section of the word lists -> tag, first match wins
     ("position", "pos"),
@@ -25,43 +37,10 @@ CLOSED = (  # section of the word lists -> tag, first match wins
     ("pronoun", "pron"),
     ("adverb", "adv"),
 )
-OPEN = ""  # still to be decided
-BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
-SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
-PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
+MATERIALS = frozenset(
+    ("stone", "glass", "metal", "paper", "brick", "crystal", "marble", "plastic", "leather", "clay")
+)
 ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "colored", "coloured")
-
-
-@dataclass
-class Left:
-    """What the words to the left of the one in question have built."""
-
-    prev: str = "."  # tag of the previous word
-    word: str = ""
-    det: str = ""  # first determiner or number of the open noun phrase
-    head: str = ""  # its noun so far
-    in_prep: bool = False
-    subject_plural: bool | None = None  # number of the clause's first noun phrase, once read
-    joined: bool = False  # "a vase and a lamp"
-    form: str = ""  # form of the last finite verb of the sentence
-    verbs: int = 0  # verbs of the clause
-    causes: bool = False  # "helps", "lets", "makes": a base verb may follow the noun
-    helper: bool = False  # "is", "was slowly": a verb form is due
-
-    @property
-    def plural(self) -> bool:
-        if self.det in SINGULAR:
-            return False
-        counted = self.det in PLURAL or (self.det in lexicon().numbers and self.det != "one")
-        counted = counted or (self.det.isdigit() and self.det != "1")
-        return bool(self.head) and (counted or is_plural(self.head))
-
-
-def is_plural(noun: str) -> bool:
-    lex = lexicon()
-    if noun in lex["irregular_plural"]:
-        return True
-    return noun.endswith("s") and not noun.endswith("ss") and noun not in lex["singular_s"]
 
 
 def tag(tokens: list[Token]) -> list[Token]:
@@ -76,7 +55,7 @@ def tag(tokens: list[Token]) -> list[Token]:
             token.tag = "to" if caused or is_infinitive(tokens[i + 1 : i + 3], lex) else "prep"
     left = Left()
     for i, token in enumerate(tokens):
-        following = tokens[i + 1 : i + 3]
+        following = tokens[i + 1 : i + 4]
         if token.tag == OPEN:
             token.tag = open_tag(token, left, following, lex)
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
@@ -90,6 +69,8 @@ def name_headless(tokens: list[Token]) -> None:
     """An adjective with a determiner and no noun is the noun: "an orange", "a piece of glass"."""
     for i, token in enumerate(tokens):
         after = tokens[i + 1].tag if i + 1 < len(tokens) else "."
+        if token.lower in MATERIALS and token.tag == "adj" and _is_odd_adjective(tokens, i, after):
+            token.tag = "noun"
         if token.tag == "adj" and after not in (*BEFORE_NOUN, "noun", "conj", ","):
             start = i
             while start and tokens[start - 1].tag in ("adj", "ing-adj"):
@@ -97,6 +78,14 @@ def name_headless(tokens: list[Token]) -> None:
             before = tokens[start - 1] if start else token
             if before.tag in ("det", "poss", "num") or before.lower == "of":
                 token.tag = "noun"
+
+
+def _is_odd_adjective(tokens: list[Token], i: int, after: str) -> bool:
+    """ "a mossy stone": an adjective of no list before a material that is a thing here."""
+    before = tokens[i - 1] if i else tokens[i]
+    return (
+        before.tag == "noun" and before.lower.endswith("y") and after not in (*BEFORE_NOUN, "noun")
+    )
 
 
 def is_infinitive(following: list[Token], lex: Lexicon) -> bool:
@@ -151,10 +140,6 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
     return token.tag
 
 
-def has_verb(tokens: list[Token], lex: Lexicon) -> bool:
-    return any(t.lower in lex.verbs and t.lower not in lex["noun_first"] for t in tokens)
-
-
 def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> str:
     word, after = token.lower, following[0] if following else None
     pair = f"{word} {after.lower}" if after else ""
@@ -176,7 +161,7 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
         return ing_tag(left, closed_next)
     if verb and "s" in verb.forms and is_third_person(token, left, following, lex):
         return "verb"
-    if verb and "base" in verb.forms and is_base_verb(word, verb, left, closed_next, lex):
+    if verb and "base" in verb.forms and is_base_verb(token, verb, left, after, lex):
         return "verb"
     if verb and "past" in verb.forms:
         return past_tag(word, left, after)
@@ -191,94 +176,6 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
     if word in lex["adjectives"] or (word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6):
         return "adj"
     return "noun"
-
-
-def acts_next(following: list[Token], lex: Lexicon) -> bool:
-    """ "an orange rolls down", "a blue square moves left": the adjective is the noun."""
-    if not following or following[0].lower in lex["noun_first"]:
-        return False
-    if following[1:] and following[1].tag == OPEN:
-        return False
-    verb = lex.verbs.get(following[0].lower)
-    return verb is not None and bool({"s", "past"} & verb.forms)
-
-
-def ing_tag(left: Left, closed_next: bool) -> str:
-    if left.helper or left.word in ("each", "both", "all"):
-        return "verb"
-    if left.head or left.prev in ("be", "later", "while", "verb", "adv", "rel", "pron", "pos"):
-        return "verb"
-    if left.prev in ("conj", ",") and (left.form == "ing" or closed_next):
-        return "verb"
-    if left.prev in BEFORE_NOUN:
-        return "noun" if closed_next else "ing-adj"
-    return "verb" if closed_next else "ing-adj"
-
-
-def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
-    word, after = token.lower, following[0] if following else None
-    noun_first = word in lex["noun_first"]
-    opens_object = after is not None and after.tag in ("det", "poss", "pron", "num")
-    closed_next = after is None or after.tag != OPEN
-    if left.prev in ("pron", "rel") or left.head in lex["camera_noun"]:
-        return True
-    if not left.head:
-        linked = left.prev in ("conj", "later", ",", "adv", "while") and left.form == "s"
-        linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
-        linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
-        linked |= left.prev == "," and opens_object and left.form != ""
-        return linked and (not noun_first or closed_next)
-    if after is not None and after.tag == OPEN and noun_first and has_verb([after], lex):
-        return False
-    if left.plural and not (left.in_prep and left.subject_plural is False):
-        return (opens_object and not noun_first) or (is_plural(left.head) and closed_next)
-    if left.det in SINGULAR and not left.plural:
-        return True
-    if left.verbs == 0 and closed_next and left.head in lex["animate"]:
-        return True  # "the man steps onto"
-    return opens_object or not noun_first
-
-
-def is_base_verb(word: str, verb: Verb, left: Left, closed_next: bool, lex: Lexicon) -> bool:
-    noun_first = word in lex["noun_first"]
-    if left.prev in ("to", "aux") or (left.helper and left.prev in ("adv", "neg")):
-        return True
-    if not left.head:
-        linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
-        start = left.prev == "." and word in lex["camera_verb"]
-        plural_subject = left.prev in ("pron", "rel", "adv", ",") and left.subject_plural
-        return (linked or start or bool(plural_subject)) and closed_next
-    if left.causes and closed_next:  # "helps another person set the table"
-        return True
-    many = left.plural or left.joined or (left.in_prep and left.subject_plural)
-    if not many:
-        return False
-    firm = is_plural(left.head) or left.joined
-    return closed_next or (firm and not noun_first)
-
-
-def past_tag(word: str, left: Left, after: Token | None) -> str:
-    if left.helper or left.prev in ("be", "aux", "pron"):
-        return "verb"
-    if not left.head:
-        linked = left.prev in ("conj", "later", ",", "adv", "rel") and left.form == "past"
-        return "verb" if linked else "adj"
-    if word in lexicon()["noun_first"]:
-        return "noun"
-    return "verb"
-
-
-def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
-    """A word of no list that stands where only a verb can: "A chef juliennes a carrot"."""
-    if not left.head or left.in_prep or after is None:
-        return False
-    opens_object = after.tag in ("det", "poss") or after.lower in ("it", "them")
-    if left.plural:
-        return opens_object and is_plural(left.head) and not word.endswith("s")
-    if word in lexicon()["singular_s"]:
-        return False
-    singular = word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    return singular and left.det in SINGULAR and after.tag != OPEN and after.lower != "of"
 
 
 def move(left: Left, token: Token) -> None:

@@ -75,6 +75,18 @@ def test_the_score_sees_lost_counts_attributes_and_bindings():
         ),
         ("A cat sits on a chair, then a dog enters.", "A cat sitting on a chair."),
         ("A chef juliennes a carrot.", "A chef with a carrot, poised before the action."),
+        ("A candle melts into a puddle of wax.", "A candle."),
+        ("An empty glass slowly fills with juice.", "An empty glass."),
+        ("A grey stone cracks open.", "A grey stone."),
+        (
+            "A tailor waits while her sister pins the veil.",
+            "A tailor waiting, and her sister with the veil, poised before the action.",
+        ),
+        (
+            "Two wrestlers bow before the match in a crowded hall.",
+            "Two wrestlers in a crowded hall, poised before the action.",
+        ),
+        ("A crane lowers a beam.", "A crane with a beam."),
     ],
 )
 def test_examples(prompt, expected):

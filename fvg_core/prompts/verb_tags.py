@@ -1,0 +1,150 @@
+"""When a word is a verb: what stands to its left decides, and the word after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .lexicon import Lexicon, Verb, lexicon
+from .tokens import Token
+
+OPEN = ""  # still to be decided
+BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
+SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
+PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
+
+
+@dataclass
+class Left:
+    """What the words to the left of the one in question have built."""
+
+    prev: str = "."  # tag of the previous word
+    word: str = ""
+    det: str = ""  # first determiner or number of the open noun phrase
+    head: str = ""  # its noun so far
+    in_prep: bool = False
+    subject_plural: bool | None = None  # number of the clause's first noun phrase, once read
+    joined: bool = False  # "a vase and a lamp"
+    form: str = ""  # form of the last finite verb of the sentence
+    verbs: int = 0  # verbs of the clause
+    causes: bool = False  # "helps", "lets", "makes": a base verb may follow the noun
+    helper: bool = False  # "is", "was slowly": a verb form is due
+
+    @property
+    def plural(self) -> bool:
+        if self.det in SINGULAR:
+            return False
+        counted = self.det in PLURAL or (self.det in lexicon().numbers and self.det != "one")
+        counted = counted or (self.det.isdigit() and self.det != "1")
+        return bool(self.head) and (counted or is_plural(self.head))
+
+
+def is_plural(noun: str) -> bool:
+    lex = lexicon()
+    if noun in lex["irregular_plural"]:
+        return True
+    return noun.endswith("s") and not noun.endswith("ss") and noun not in lex["singular_s"]
+
+
+def has_verb(tokens: list[Token], lex: Lexicon) -> bool:
+    return any(t.lower in lex.verbs and t.lower not in lex["noun_first"] for t in tokens)
+
+
+def acts_next(following: list[Token], lex: Lexicon) -> bool:
+    """ "an orange rolls down", "a blue square moves left": the adjective is the noun."""
+    if following and following[0].tag == "adv":
+        following = following[1:]
+    if not following or following[0].lower in lex["noun_first"]:
+        return False
+    if following[1:] and following[1].tag == OPEN and following[1].lower not in lex["adjectives"]:
+        return False  # but "a stone cracks open"
+    verb = lex.verbs.get(following[0].lower)
+    return verb is not None and bool({"s", "past"} & verb.forms)
+
+
+def ing_tag(left: Left, closed_next: bool) -> str:
+    acted = lexicon().verbs.get(left.word) if left.prev == "verb" else None
+    if acted and acted.kind in ("action", "motion") and not closed_next:
+        return "ing-adj"  # "pours steaming tea"
+    if left.helper or left.word in ("each", "both", "all"):
+        return "verb"
+    if left.head or left.prev in ("be", "later", "while", "verb", "adv", "rel", "pron", "pos"):
+        return "verb"
+    if left.prev in ("conj", ",") and (left.form == "ing" or closed_next):
+        return "verb"
+    if left.prev in BEFORE_NOUN:
+        return "noun" if closed_next else "ing-adj"
+    return "verb" if closed_next else "ing-adj"
+
+
+def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
+    word, after = token.lower, following[0] if following else None
+    noun_first = word in lex["noun_first"]
+    opens_object = after is not None and after.tag in ("det", "poss", "pron", "num")
+    closed_next = after is None or after.tag != OPEN
+    if left.prev in ("pron", "rel") or left.head in lex["camera_noun"]:
+        return True
+    if not left.head:
+        linked = left.prev in ("conj", "later", ",", "adv", "while") and left.form == "s"
+        linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
+        linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
+        linked |= left.prev == "," and opens_object and left.form != ""
+        return linked and (not noun_first or closed_next)
+    if after is not None and after.tag == OPEN and noun_first and has_verb([after], lex):
+        return False
+    if left.plural and not (left.in_prep and left.subject_plural is False):
+        return (opens_object and not noun_first) or (is_plural(left.head) and closed_next)
+    if left.det in SINGULAR and not left.plural:
+        return True
+    if left.verbs == 0 and closed_next and left.head in lex["animate"]:
+        return True  # "the man steps onto"
+    return opens_object or not noun_first
+
+
+def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex: Lexicon) -> bool:
+    word, closed_next = token.lower, after is None or after.tag != OPEN
+    noun_first = word in lex["noun_first"]
+    if left.prev in ("to", "aux") or (left.helper and left.prev in ("adv", "neg")):
+        return True
+    if not left.head:
+        linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
+        start = left.prev == "." and word in lex["camera_verb"]
+        plural_subject = left.prev in ("pron", "rel", "adv", ",") and left.subject_plural
+        return (linked or start or bool(plural_subject)) and closed_next
+    if left.causes and closed_next:  # "helps another person set the table"
+        return True
+    many = left.plural or left.joined or (left.in_prep and left.subject_plural)
+    if not many:
+        return False
+    firm = is_plural(left.head) or left.joined
+    people = left.head in lex["animate"] and not closed_next and after.lower in lex["adjectives"]
+    return closed_next or (firm and (people or not noun_first))  # "children stack wooden blocks"
+
+
+def past_tag(word: str, left: Left, after: Token | None) -> str:
+    if left.helper or left.prev in ("be", "aux", "pron"):
+        return "verb"
+    if not left.head:
+        linked = left.prev in ("conj", "later", ",", "adv", "rel") and left.form == "past"
+        return "verb" if linked else "adj"
+    if word in lexicon()["noun_first"]:
+        return "noun"
+    return "verb"
+
+
+def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
+    """A word of no list that stands where only a verb can: "A chef juliennes a carrot"."""
+    if after is None:
+        return False
+    opens_object = after.tag in ("det", "poss") or after.lower in ("it", "them")
+    if left.prev == "conj" and left.form == "s" and word.endswith("s"):
+        return opens_object  # "sits and twitches its nose"
+    if not left.head or left.in_prep:
+        return False
+    if left.plural:
+        return opens_object and is_plural(left.head) and not word.endswith("s")
+    if word in lexicon()["singular_s"]:
+        return False
+    singular = word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    if not singular or after.tag == OPEN or after.lower == "of":
+        return False
+    return left.det in SINGULAR or opens_object  # "her sister pins the veil"

@@ -1,0 +1,89 @@
+// The First-Frame Prompt Rewriter shows what it wrote beside the prompt, and takes edits of it.
+import { app } from "../../scripts/app.js";
+import { createPanel } from "./rewriter/panel.js";
+import { readRewrites, withEdit, without } from "./rewriter/state.js";
+
+const NODE = "FVGFirstFramePromptRewriter";
+const KEPT = "fvg_rewrites"; // in the node's properties: survives a reload, a restart, a copy
+
+const widget = (node, name) => node.widgets?.find((w) => w.name === name);
+
+function set(node, name, value) {
+  const it = widget(node, name);
+  if (!it) return;
+  it.value = value;
+  it.callback?.(value);
+}
+
+function isLinked(node, name) {
+  return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
+}
+
+function after(object, method, then) {
+  const before = object[method];
+  object[method] = function (...args) {
+    const result = before?.apply(this, args);
+    then(...args);
+    return result;
+  };
+}
+
+function attach(node) {
+  const panel = createPanel({
+    edit: (rewrite, text) => {
+      set(node, "edited", withEdit(widget(node, "edited")?.value, rewrite, text));
+      show();
+    },
+    discard: (keys) => {
+      set(node, "edited", without(widget(node, "edited")?.value, keys));
+      show();
+    },
+    proceed: () => proceed(node).catch(console.warn),
+  });
+
+  function show() {
+    panel.render({
+      rewrites: readRewrites(node.properties[KEPT]),
+      edits: widget(node, "edited")?.value ?? "",
+      prompt: isLinked(node, "prompt") ? null : (widget(node, "prompt")?.value ?? null),
+      stops: Boolean(widget(node, "stop_here")?.value),
+    });
+    const [width, height] = node.size;
+    const least = node.computeSize()[1];
+    if (height < least) node.setSize([width, least]); // the panel may have grown
+  }
+
+  const shown = node.addDOMWidget("rewrites", "FVG_REWRITES", panel.element, {
+    serialize: false,
+    getMinHeight: () => panel.height,
+  });
+  shown.serialize = false;
+  for (const name of ["prompt", "stop_here"]) {
+    const watched = widget(node, name);
+    if (watched) after(watched, "callback", show);
+  }
+  after(node, "onConfigure", show);
+  after(node, "onConnectionsChange", show);
+  after(node, "onExecuted", (output) => {
+    if (!output?.fvg_rewrites) return;
+    node.properties[KEPT] = output.fvg_rewrites;
+    show();
+  });
+}
+
+// This run goes through; the next one stops again.
+async function proceed(node) {
+  set(node, "stop_here", false);
+  try {
+    await app.queuePrompt(0, 1);
+  } finally {
+    set(node, "stop_here", true);
+  }
+}
+
+app.registerExtension({
+  name: "fvg.PromptRewriter",
+  nodeCreated(node) {
+    if (node.comfyClass === NODE) attach(node);
+  },
+});
