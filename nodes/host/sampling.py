@@ -11,7 +11,6 @@ import latent_preview
 import torch
 from torch import Tensor
 
-from ...fvg_core.frames import check_size
 from ...fvg_core.guidance import GuidanceInterval
 
 
@@ -76,32 +75,6 @@ def sample_video(
         comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
     )
     return {**latent, "samples": out}
-
-
-def draw(
-    model, vae, positive, negative, *, width, height, seed, steps, cfg, sampler_name, scheduler
-) -> Tensor:
-    """One picture [1, height, width, 3] by the host's ordinary sampling."""
-    check_size(width, height, vae.spacial_compression_encode())
-    empty = torch.zeros(
-        1, 4, height // 8, width // 8, device=comfy.model_management.intermediate_device()
-    )
-    latent = comfy.sample.fix_empty_latent_channels(model, empty, downscale_ratio_spacial=8)
-    latent = comfy.sample.sample(
-        model,
-        comfy.sample.prepare_noise(latent, seed),
-        steps,
-        cfg,
-        sampler_name,
-        scheduler,
-        positive,
-        negative,
-        latent,
-        callback=latent_preview.prepare_callback(model, steps),
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
-    )
-    return vae.decode(latent).reshape(-1, height, width, 3)
 
 
 def _film_strip_callback(model, steps: int):

@@ -1,0 +1,54 @@
+"""The generator's menu in the real editor: what it writes is what the node reads."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dev.host import PACK
+from fvg_core.bench.workflow import load_workflow
+from fvg_core.image.seeds import candidate_seeds
+from tests.browser.conftest import Editor
+
+pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(300)]
+
+FIND = "const node = window.app.graph.nodes.find(n => n.type === 'FVGAnchorImageGenerator');"
+VALUES = f"""() => {{ {FIND}
+    return Object.fromEntries(node.widgets.map(w => [w.name, w.value])); }}"""
+# Opens the node's menu at the place where it is drawn.
+OPEN = f"""() => {{ {FIND}
+    window.app.canvas.selectNode(node);
+    window.app.canvas.processContextMenu(node, new PointerEvent('contextmenu')); }}"""
+
+
+@pytest.fixture(scope="module")
+def opened(editor: Editor) -> Editor:
+    editor.load(load_workflow(PACK / "workflows" / "fvg_tiny.json"))
+    editor.page.wait_for_function("() => window.app.graph.nodes.length > 15")
+    return editor
+
+
+def choose(editor: Editor, *labels: str) -> dict:
+    """Click one entry after the other; the node's widgets then."""
+    editor.page.evaluate(OPEN)
+    for label in labels:
+        entry = re.compile(f"^{re.escape(label)}")
+        editor.page.locator(".litemenu-entry", has_text=entry).last.click(timeout=10_000)
+    return editor.page.evaluate(VALUES)
+
+
+def test_one_candidate_gets_a_new_seed_and_all_can_be_locked(opened: Editor) -> None:
+    before = opened.page.evaluate(VALUES)
+    first, count = before["seed"], before["candidates"]
+    counting = candidate_seeds(first, count)
+    assert before["seeds"] == ""
+    changed = choose(opened, "New seed for", f"Candidate 2 (seed {counting[2]})")["seeds"]
+    seeds = candidate_seeds(first, count, changed)
+    assert seeds[2] != counting[2]
+    assert [s for i, s in enumerate(seeds) if i != 2] == counting[:2] + counting[3:]
+    locked = choose(opened, "Lock all seeds")["seeds"]
+    assert locked == ", ".join(map(str, seeds))
+    assert opened.prompt()["8"]["inputs"]["seeds"] == locked
+    assert choose(opened, "Unlock all seeds")["seeds"] == ""
+    assert opened.errors == [error for error in opened.errors if "fvg" not in error.lower()]

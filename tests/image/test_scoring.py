@@ -1,0 +1,157 @@
+"""Scores: the tiny world's eye, a model's answers, and what is passed on."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import random
+
+import numpy as np
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from fvg_core.errors import AnchorError
+from fvg_core.image.scoring import (
+    Score,
+    ask,
+    read_answer,
+    read_checklist,
+    read_entities,
+    read_scores,
+    write_scores,
+)
+from fvg_core.image.tiny_scoring import NOTHING_ELSE, tiny_questions, tiny_scores
+from fvg_core.llm import ServerConfig, open_server
+from fvg_core.prompts import rewrite
+from fvg_core.tiny.glance import glance
+from fvg_core.tiny.world import Scene, render, sample_scene
+from tests.chat_servers import completion, serving
+
+
+def picture(scene: Scene) -> Image.Image:
+    return Image.fromarray(render([scene], [0])[0, 0].numpy())
+
+
+def scenes(count: int, objects: int) -> list[Scene]:
+    rng = random.Random(17)
+    return [sample_scene(rng, objects, held_out=None) for _ in range(count)]
+
+
+def report_of(scene: Scene) -> str:
+    return json.dumps(rewrite(scene.caption, "rules", 0).report)
+
+
+@pytest.mark.parametrize("objects", [1, 2])
+def test_the_tiny_worlds_eye_sees_what_was_drawn(objects):
+    for scene in scenes(60, objects):
+        seen = glance(np.asarray(picture(scene)))
+        assert sorted(seen) == sorted((t.color, t.shape) for t in scene.things)
+
+
+def test_it_sees_the_same_in_a_larger_picture():
+    for scene in scenes(10, 2):
+        large = picture(scene).resize((256, 256), Image.Resampling.BICUBIC)
+        assert sorted(glance(np.asarray(large))) == sorted((t.color, t.shape) for t in scene.things)
+
+
+def test_a_right_picture_scores_one_and_another_less():
+    chosen = scenes(40, 2)
+    for scene, other in itertools.pairwise(chosen):
+        entities = read_entities(report_of(scene))
+        right, wrong = tiny_scores([picture(scene), picture(other)], entities)
+        assert right.value == 1
+        same = {(t.color, t.shape) for t in scene.things} == {
+            (t.color, t.shape) for t in other.things
+        }
+        assert same or wrong.value < 1
+
+
+def test_a_thing_too_many_is_seen():
+    one, two = scenes(1, 1)[0], scenes(1, 2)[0]
+    entities = [
+        {"noun": t.shape, "attributes": [t.color], "count": 1, "text": ""} for t in two.things
+    ]
+    assert tiny_questions(entities)[-1] == NOTHING_ELSE
+    (score,) = tiny_scores([picture(two)], entities[:1])
+    assert score.answers == (True, False)
+    (score,) = tiny_scores([picture(one)], entities)
+    assert score.value < 1
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        {"noun": "dog", "attributes": ["red"], "count": 1, "text": "a red dog"},
+        {"noun": "circle", "attributes": [], "count": 1, "text": "a circle"},
+        {"noun": "circle", "attributes": 3, "count": "x", "text": ["?"]},
+    ],
+)
+def test_the_tiny_world_says_what_it_does_not_know(entity):
+    with pytest.raises(AnchorError, match="the tiny world does not know"):
+        tiny_questions([entity])
+
+
+@pytest.mark.parametrize("report", ["", "{", "[]", '{"checklist": [1, "question"]}', "[" * 9000])
+def test_a_report_without_questions_is_refused(report):
+    with pytest.raises(AnchorError, match="connect the output report"):
+        read_checklist(report)
+    with pytest.raises(AnchorError, match="connect the output report"):
+        read_entities(report)
+
+
+def test_scores_are_read_as_they_were_written():
+    scores = [Score((True, False, None)), Score((True, True, True)), Score(())]
+    questions, read = read_scores(write_scores("eye", ["a?", "b?", "c?"], scores))
+    assert questions == ["a?", "b?", "c?"]
+    assert [c["score"] for c in read] == [0.3333, 1.0, 0.0]
+    assert read[0]["answers"] == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", '{"candidates": []}', '{"checklist": [], "candidates": [{"score": 2}]}',
+             '{"checklist": [], "candidates": [{"score": 2, "answers": []}]}', "[" * 9000]
+)  # fmt: skip
+def test_other_scores_are_refused(text):
+    with pytest.raises(AnchorError, match="scores cannot be read"):
+        read_scores(text)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("Yes", True), ("no.", False), ("**Yes**, it is", True), ("NO", False),
+        ("nothing there", None), ("I cannot see", None), ("", None), ("Yesterday", None),
+    ],
+)  # fmt: skip
+def test_replies_are_read_as_yes_or_no(reply, answer):
+    assert read_answer(reply) is answer
+
+
+async def seeing(request: web.Request) -> web.Response:
+    """A chat server that looks at the picture it is sent: "Is there red?" """
+    parts = (await request.json())["messages"][-1]["content"]
+    (url,) = (part["image_url"]["url"] for part in parts if part["type"] == "image_url")
+    (text,) = (part["text"] for part in parts if part["type"] == "text")
+    data = base64.b64decode(url.partition(",")[2])
+    seen = glance(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    colors = {color for color, _ in seen}
+    return web.json_response(completion("Yes." if text.split()[2][:-1] in colors else "No."))
+
+
+def test_a_model_that_sees_answers_each_question_for_each_picture():
+    one, two = scenes(1, 1)[0], scenes(1, 2)[0]
+    colors = [t.color for t in two.things]
+    questions = [f"Is there {color}?" for color in colors]
+    with serving(seeing) as url, open_server(ServerConfig(url=url, model="eye", sees=True)) as eye:
+        scores = list(ask(eye, [picture(two), picture(one)], questions))
+    assert scores[0].answers == (True, True)
+    assert scores[1].answers == tuple(c == one.things[0].color for c in colors)
+
+
+def test_a_model_that_does_not_see_is_refused():
+    config = ServerConfig(url="http://127.0.0.1:1/v1", model="blind")
+    with open_server(config) as model, pytest.raises(AnchorError, match="does not see pictures"):
+        list(ask(model, [picture(scenes(1, 1)[0])], ["Is there red?"]))
