@@ -18,14 +18,16 @@ def _extension():
     from .anchor_image_generator import AnchorImageGenerator
     from .anchor_latent_injector import AnchorLatentInjector
     from .anchor_picker import AnchorPicker
+    from .anchor_scorer import AnchorScorer
     from .anchored_wan_sampler import AnchoredWanSampler
-    from .host import register_folders, register_routes
+    from .host import register_folders, register_language_models, register_routes
     from .lora_trainer import LoraTrainer
     from .prompt_rewriter import FirstFramePromptRewriter
     from .tiny_world_loader import TinyWorldLoader
     from .video_dataset import VideoDataset
 
     register_folders()
+    register_language_models()
 
     class FVG(ComfyExtension):
         async def on_load(self) -> None:
@@ -36,6 +38,7 @@ def _extension():
                 FirstFramePromptRewriter,
                 AnchorImageGenerator,
                 AnchorPicker,
+                AnchorScorer,
                 AnchorLatentInjector,
                 AnchoredWanSampler,
                 TinyWorldLoader,

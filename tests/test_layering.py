@@ -30,7 +30,9 @@ PLAIN = PURE | {"fvg_core.errors", "fvg_core.types", "fvg_core.config", "fvg_cor
 LIGHT = {"torch", "numpy", "safetensors", "PIL"}
 BENCH = {"aiohttp", "av", "numpy", "PIL"}
 LIGHT_BY_ROOM = {
+    "fvg_core.prompts": LIGHT | {"pydantic"},
     "fvg_core.train": LIGHT | {"pydantic"},
+    "fvg_core.llm": LIGHT | {"pydantic"},
     "fvg_core.bench": BENCH,
     "fvg_core.tiny.checker": LIGHT | {"scipy"},  # only where videos are judged
 }

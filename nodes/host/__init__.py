@@ -1,43 +1,76 @@
 """The only room that touches ComfyUI's internals.
 
+candidates  pictures on disk that are found again; beside it how they are made (candidates_making,
+          drawing)
 encode    clips and captions through VAE and CLIP
+graph_key what a node's input depends on, as one hash
 inputs    inputs that several nodes have
 hold      carries anchors through any sampler of the host
+llm       language models of the host; beside it those that are CLIPs (clip_llm)
 models    what a MODEL is, and the tiny world's loaders
+picker    what the Anchor Picker shows and remembers
 pictures  pictures and latents of the right size
+rewriting the prompt rewriter's files and progress
+scoring   candidates before the eyes of whoever scores them
 sampling  schedules, guidance and previews
 training  a MODEL as something that can be trained; beside it the run (training_run), where its
           files are (training_place), and what it shows (training_monitor, training_preview)
 """
 
+from .candidates import candidates_stamp, one_by_one, wanted_candidates
+from .candidates_making import make_candidates
+from .drawing import pipeline_names
 from .encode import Dataset, cache_dataset, clips_stamp
+from .graph_key import graph_of, upstream_key
 from .hold import anchored_model
 from .inputs import seed_input, solver_inputs
+from .llm import language_model_folders, open_model, register_language_models
 from .models import load_tiny_world, register_folders, spec_of
+from .picker import remember, remembered, save_views, upstream_seeds
 from .pictures import FIT_RULES, encode_anchor, fit
-from .sampling import draw, flow_schedule, sample_video
+from .rewriting import rewriter_instructions, rewrites_folder, rewriting_watch
+from .sampling import flow_schedule, sample_video
+from .scoring import SCORERS, score
 from .training_monitor import register_routes
 from .training_preview import Preview
 from .training_run import Job, train_lora
 
 __all__ = [
     "FIT_RULES",
+    "SCORERS",
     "Dataset",
     "Job",
     "Preview",
     "anchored_model",
     "cache_dataset",
+    "candidates_stamp",
     "clips_stamp",
-    "draw",
     "encode_anchor",
     "fit",
     "flow_schedule",
+    "graph_of",
+    "language_model_folders",
     "load_tiny_world",
+    "make_candidates",
+    "one_by_one",
+    "open_model",
+    "pipeline_names",
     "register_folders",
+    "register_language_models",
     "register_routes",
+    "remember",
+    "remembered",
+    "rewriter_instructions",
+    "rewrites_folder",
+    "rewriting_watch",
     "sample_video",
+    "save_views",
+    "score",
     "seed_input",
     "solver_inputs",
     "spec_of",
     "train_lora",
+    "upstream_key",
+    "upstream_seeds",
+    "wanted_candidates",
 ]

@@ -16,6 +16,7 @@ from tests.browser.conftest import Editor
 pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(600)]
 
 TEMPLATE = PACK / "workflows" / "fvg_tiny.json"
+FIRST_CANDIDATE = "document.querySelector('.fvg-picker-pick')"
 DROP = """([name, data]) => {
     const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -85,11 +86,13 @@ def test_nodes_do_not_overlap() -> None:
 
 @pytest.fixture(scope="module")
 def video(opened: Editor, comfy: ComfyServer) -> Path:
-    """What pressing Run leaves."""
+    """What pressing Run and clicking the first candidate leaves."""
     before = set(comfy.output.rglob("*.mp4"))
     with ComfyClient(comfy.url) as client:
         earlier = set(client.get("/history"))
         opened.page.get_by_test_id("queue-button").click()
+        opened.page.wait_for_function(f"() => {FIRST_CANDIDATE}")
+        opened.page.evaluate(f"() => {FIRST_CANDIDATE}.click()")
         for _ in range(480):
             history = client.get("/history")
             done = [e for k, e in history.items() if k not in earlier and _saved_video(e)]
@@ -118,12 +121,21 @@ def test_run_button_makes_a_video(video: Path) -> None:
 def test_dropped_video_restores_the_graph(opened: Editor, video: Path, client: ComfyClient) -> None:
     # Not what the canvas says now: a finished SaveVideo has a preview widget on top.
     before = bare(to_prompt(load_workflow(TEMPLATE), client.object_info()))
+    choice_in(before)
     opened.page.evaluate("() => window.app.graph.clear()")
     assert opened.prompt() == {}
     opened.page.evaluate(DROP, [video.name, base64.b64encode(video.read_bytes()).decode()])
     opened.page.wait_for_function("() => window.app.graph.nodes.length > 10")
-    assert bare(opened.prompt()) == before
+    restored = bare(opened.prompt())
+    assert choice_in(restored).endswith(": 0")
+    assert restored == before
     assert len(opened.workflow()["groups"]) == 5
+
+
+def choice_in(prompt: dict) -> str:
+    """Takes the picker's choice out of a prompt."""
+    (picker,) = (n for n in prompt.values() if n["class_type"] == "FVGAnchorPicker")
+    return picker["inputs"].pop("choice")
 
 
 @pytest.fixture(scope="module")

@@ -272,30 +272,3 @@ def test_a_guidance_interval_that_ends_before_it_starts(bench):
     graph.save(sampled, "must-not-exist")
     said = bench.error(graph, "FVGAnchoredWanSampler")
     assert "set guidance_start below guidance_end" in said
-
-
-def picker(graph: Builder, **inputs) -> str:
-    settings = {"policy": "explicit", "index": 0, "seed": 0, **inputs}
-    node = graph.add("FVGAnchorPicker", images=graph.pictures(3), **settings)
-    graph.add("SaveImage", images=[node, 0], filename_prefix="picked")
-    return node
-
-
-def test_a_candidate_that_does_not_exist(bench):
-    graph = Builder()
-    picker(graph, index=3)
-    said = bench.error(graph, "FVGAnchorPicker")
-    assert "candidate 3 was asked for, but there are 3; use 0 to 2" in said
-
-
-def test_stop_ends_silently_and_shows_the_candidates(bench):
-    graph = Builder()
-    node = picker(graph, policy="stop")
-    before = bench.files()
-    result = bench.client.run(graph.graph)
-    assert bench.files() == before
-    assert len(result.files(node)) == 3
-    history = bench.client.history(result.prompt_id)
-    assert history["status"]["status_str"] == "success"
-    first = bench.client.fetch(result.files(node)[0])
-    assert first.startswith(b"\x89PNG")

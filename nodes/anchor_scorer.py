@@ -1,0 +1,47 @@
+"""Anchor Scorer: which candidates show what the prompt asks for?"""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import host
+
+
+class AnchorScorer(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FVGAnchorScorer",
+            display_name="Anchor Scorer",
+            category="FVG",
+            description="Answers the rewriter's questions about each candidate with yes or no. "
+            "The Anchor Picker shows the scores, and can take the best.",
+            search_aliases=["best of n", "rate images", "vision language model"],
+            inputs=[
+                io.Image.Input("images", tooltip="The candidates, as one batch."),
+                io.String.Input(
+                    "report",
+                    force_input=True,
+                    tooltip="From the First-Frame Prompt Rewriter: what must be in the picture.",
+                ),
+                io.Combo.Input(
+                    "backend",
+                    options=list(host.SCORERS),
+                    default="tiny world",
+                    tooltip="Who looks. tiny world: for the coloured shapes of the tiny world, "
+                    "without a model. server: the chat server that this machine's owner has set "
+                    "up; its model must see pictures.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(
+                    display_name="scores",
+                    tooltip="For the Anchor Picker. JSON: for each candidate a score from 0 to 1 "
+                    "and the answers.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images, report: str, backend: str) -> io.NodeOutput:
+        return io.NodeOutput(host.score(images, report, backend))

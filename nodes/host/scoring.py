@@ -1,0 +1,82 @@
+"""Candidates before the eyes of whoever scores them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+from PIL import Image
+from torch import Tensor
+
+from ...fvg_core.data.files import write_whole
+from ...fvg_core.errors import AnchorError
+from ...fvg_core.image.scoring import (
+    ask,
+    read_checklist,
+    read_entities,
+    read_scores,
+    write_scores,
+)
+from ...fvg_core.image.tiny_scoring import tiny_questions, tiny_scores
+from ...fvg_core.llm import LanguageModel
+from .llm import open_model
+from .picker import to_picture
+
+SCORERS = ("tiny world", "server")
+
+
+def score(images: Tensor, report: str, backend: str) -> str:
+    """IMAGE [B, H, W, 3 or more] -> the Anchor Picker's scores, by one of SCORERS.
+
+    Raises AnchorError, or LanguageModelError for a server that does not answer.
+    """
+    pictures = [to_picture(image) for image in images]
+    if backend == "tiny world":
+        entities = read_entities(report)
+        questions = tiny_questions(entities)
+        return write_scores(backend, questions, tiny_scores(pictures, entities))
+    questions = read_checklist(report)
+    with open_model(backend) as model:
+        kept = _folder() / f"{_key(model, pictures, questions)}.json"
+        return _read(kept) or _ask(model, pictures, questions, kept)
+
+
+def _ask(
+    model: LanguageModel, pictures: Sequence[Image.Image], questions: Sequence[str], kept: Path
+) -> str:
+    """Asking takes a while, and the host forgets: what was answered is kept."""
+    bar = comfy.utils.ProgressBar(len(pictures))
+    scores = []
+    for one in ask(
+        model, pictures, questions, comfy.model_management.throw_exception_if_processing_interrupted
+    ):
+        scores.append(one)
+        bar.update(1)
+    text = write_scores(model.name, questions, scores)
+    write_whole(kept, text.encode())
+    return text
+
+
+def _key(model: LanguageModel, pictures: Sequence[Image.Image], questions: Sequence[str]) -> str:
+    asked = hashlib.sha256("\n".join([model.key, *questions]).encode())
+    for picture in pictures:
+        asked.update(f"{picture.size}".encode() + picture.tobytes())
+    return asked.hexdigest()[:32]
+
+
+def _folder() -> Path:
+    return Path(folder_paths.get_output_directory(), "fvg", "scores")
+
+
+def _read(kept: Path) -> str:
+    """What was answered before; "" where there is nothing, or something else."""
+    try:
+        text = kept.read_text(encoding="utf-8")
+        read_scores(text)
+    except (OSError, ValueError, AnchorError):
+        return ""
+    return text
