@@ -1,6 +1,7 @@
 // The Anchor Picker shows its candidates; a click writes the choice and queues the rest.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { addPanel, after } from "./panels.js";
 import { createPanel } from "./picker/panel.js";
 import { readState, withChoice } from "./picker/state.js";
 import { openViewer } from "./picker/viewer.js";
@@ -98,15 +99,6 @@ function choose(node, { key, chosen }) {
   set(choice, withChoice(choice?.value, key, chosen));
 }
 
-function after(node, method, then) {
-  const before = node[method];
-  node[method] = function (...args) {
-    const result = before?.apply(this, args);
-    then(...args);
-    return result;
-  };
-}
-
 function attach(node) {
   const picked = (indices, state) => pick(node, indices, state);
   const panel = createPanel(fileUrl, {
@@ -119,11 +111,7 @@ function attach(node) {
       }),
   });
   panels.set(node, panel);
-  const shown = node.addDOMWidget("candidates", "FVG_CANDIDATES", panel.element, {
-    serialize: false,
-    getMinHeight: () => panel.height,
-  });
-  shown.serialize = false;
+  addPanel(node, "candidates", "FVG_CANDIDATES", panel);
   // The panel shows the pictures; the editor's own previews (in either of its renderers) do not.
   node.hideOutputImages = true;
   node.onDrawBackground = () => {};

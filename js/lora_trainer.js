@@ -1,6 +1,7 @@
 // The LoRA Trainer shows its run: live by events of the server, after a reload from what it keeps.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { addPanel, after } from "./panels.js";
 import { createPanel } from "./training/panel.js";
 
 const NODE = "FVGLoraTrainer";
@@ -39,23 +40,10 @@ async function restore(node) {
   if (reply.ok && panels.get(node)?.empty) show(node, await reply.json());
 }
 
-function after(node, method, then) {
-  const before = node[method];
-  node[method] = function (...args) {
-    const result = before?.apply(this, args);
-    then(...args);
-    return result;
-  };
-}
-
 function attach(node) {
   const panel = createPanel(fileUrl);
   panels.set(node, panel);
-  const widget = node.addDOMWidget("training", "FVG_TRAINING", panel.element, {
-    serialize: false,
-    getMinHeight: () => panel.height,
-  });
-  widget.serialize = false;
+  addPanel(node, "training", "FVG_TRAINING", panel);
   // The panel shows the pictures; the editor's own previews (in either of its renderers) do not.
   node.hideOutputImages = true;
   node.onDrawBackground = () => {};

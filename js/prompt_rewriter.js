@@ -1,5 +1,6 @@
 // The First-Frame Prompt Rewriter shows what it wrote beside the prompt, and takes edits of it.
 import { app } from "../../scripts/app.js";
+import { addPanel, after } from "./panels.js";
 import { createPanel } from "./rewriter/panel.js";
 import { readRewrites, withEdit, without } from "./rewriter/state.js";
 
@@ -17,15 +18,6 @@ function set(node, name, value) {
 
 function isLinked(node, name) {
   return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
-}
-
-function after(object, method, then) {
-  const before = object[method];
-  object[method] = function (...args) {
-    const result = before?.apply(this, args);
-    then(...args);
-    return result;
-  };
 }
 
 function attach(node) {
@@ -53,11 +45,7 @@ function attach(node) {
     if (height < least) node.setSize([width, least]); // the panel may have grown
   }
 
-  const shown = node.addDOMWidget("rewrites", "FVG_REWRITES", panel.element, {
-    serialize: false,
-    getMinHeight: () => panel.height,
-  });
-  shown.serialize = false;
+  addPanel(node, "rewrites", "FVG_REWRITES", panel);
   for (const name of ["prompt", "stop_here"]) {
     const watched = widget(node, name);
     if (watched) after(watched, "callback", show);

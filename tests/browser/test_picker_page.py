@@ -211,11 +211,14 @@ def test_sixty_four_candidates(desk: Desk) -> None:
 
 
 def test_the_other_renderer(desk: Desk) -> None:
-    """Nodes drawn by the page's framework instead of on the canvas."""
+    """Nodes drawn by the page's framework instead of on the canvas. It must not go on showing an
+    earlier graph's candidates where another graph has a node of the same id."""
     use = "on => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
-    waiting(desk)
     desk.page.evaluate(use, True)
     try:
+        waiting(desk)
+        place_of_the_picker(desk)
+        waiting(desk)
         place_of_the_picker(desk)
         tile = desk.page.locator(".fvg-picker-pick").nth(2)
         (outputs,) = desk.finished(tile.click)
