@@ -35,6 +35,15 @@ class Editor:
     url: str
     errors: list[str] = field(default_factory=list)
 
+    def reload(self) -> None:
+        """Reload the page. It is ready once it has put its own last draft back."""
+        self.page.reload()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        self.page.wait_for_function(READY)
+        self.page.wait_for_function("!document.querySelector('#vue-app .p-progressspinner')")
+
     def load(self, workflow: dict) -> None:
         """Open a workflow as if it had been chosen from a menu."""
         self.page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
@@ -90,8 +99,7 @@ def open_editor(chromium: Any) -> Iterator[Callable[[ComfyServer], Editor]]:
         page.on("console", lambda m: m.type == "error" and editor.errors.append(_told(m, server)))
         page.on("pageerror", lambda error: editor.errors.append(f"uncaught: {error}"))
         page.goto(server.url)
-        page.wait_for_function(READY)
-        page.wait_for_function("!document.querySelector('#vue-app .p-progressspinner')")
+        editor.wait_ready()
         return editor
 
     yield opener

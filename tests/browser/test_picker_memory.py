@@ -11,7 +11,7 @@ from dev.host import LINK_NAME, Install
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.image import read_choices
-from tests.browser.conftest import READY, Editor
+from tests.browser.conftest import Editor
 from tests.browser.picker_desk import SEEDS, WAITING, Desk, waiting
 from tests.host.picking import Picking
 
@@ -61,8 +61,7 @@ def test_inside_a_subgraph(desk: Desk) -> None:
 def test_after_a_reload_the_candidates_stand_there(desk: Desk) -> None:
     waiting(desk)
     desk.page.wait_for_timeout(1500)  # the editor keeps its draft now and then
-    desk.page.reload()
-    desk.page.wait_for_function(READY)
+    desk.editor.reload()
     panel = desk.wait_status(WAITING)
     assert panel["tiles"] == 3
     (outputs,) = desk.finished(lambda: desk.click(1))
@@ -122,8 +121,7 @@ def test_a_restart_between_candidates_and_pick(
         waiting(desk)
     with server(first.port) as second, ComfyClient(second.url) as client:
         desk.client = client
-        desk.page.reload()
-        desk.page.wait_for_function(READY)
+        desk.editor.reload()
         assert desk.wait_status(WAITING)["tiles"] == 3
         desk.page.wait_for_function(
             "() => [...document.querySelectorAll('.fvg-picker-image')].every(i => i.naturalWidth)"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fvg_core.bench.client import ComfyClient
-from tests.browser.conftest import READY, Editor
+from tests.browser.conftest import Editor
 
 pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -167,8 +167,7 @@ def test_it_is_there_after_a_reload(page):
     page.do(TYPE, EDIT)
     before = page.shown()
     saved = page.editor.workflow()
-    page.page.reload()
-    page.page.wait_for_function(READY)
+    page.editor.reload()
     page.editor.load(saved)
     page.page.wait_for_function(f"() => ({SHOWN})().original !== ''")
     assert page.shown() == before

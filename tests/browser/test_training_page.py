@@ -11,7 +11,7 @@ from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.tiny.clips import write_clips
-from tests.browser.conftest import READY, Editor
+from tests.browser.conftest import Editor
 
 pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -131,8 +131,7 @@ def test_shows_them_again_after_a_reload(trained) -> None:
     editor.page.evaluate("w => window.app.loadGraphData(w)", editor.workflow())
     check_shown(editor)
     saved = editor.workflow()
-    editor.page.reload()
-    editor.page.wait_for_function(READY)
+    editor.reload()
     editor.load(saved)
     editor.page.wait_for_function(f"() => ({STATUS})()?.startsWith('step {STEPS}')")
     check_shown(editor)
