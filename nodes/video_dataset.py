@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..fvg_core.data import Target
 from . import host
 
 
@@ -85,6 +84,8 @@ class VideoDataset(io.ComfyNode):
         cls, folder, model, vae, clip, width, height, length, fps, bucketing, windows
     ) -> io.NodeOutput:
         fps = fps or host.spec_of(model).fps
+        from ..fvg_core.data import Target
+
         target = Target(width, height, length, fps, bucketing, windows)
         made = host.cache_dataset(folder, target, model, vae, clip)
         return io.NodeOutput(made.dataset, made.report)

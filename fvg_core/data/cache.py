@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
+from ..files import write_whole
 from .buckets import Sample
 from .decode import decode
-from .files import write_whole
 from .scan import Rejected
 from .store import SHARD_BYTES, Entry, Store, stat_of
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import DataError
-from .files import write_whole
+from ..files import write_whole
 from .probe import Facts, frame_files, probe
 
 

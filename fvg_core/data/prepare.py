@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..backbones import BackboneSpec
 from ..errors import DataError
+from ..files import write_whole
 from .buckets import Plan, Sample, Target, check_target, frames_at, plan
 from .cache import EncodeText, EncodeVideo, build_cache
 from .dataset import CachedDataset
-from .files import write_whole
 from .memo import Memo
 from .scan import Listing, Rejected, scanning
 

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import DataError
-from .files import write_whole
+from ..files import write_whole
 
 SHARD_BYTES = 256 * 2**20
 SHARD_ENTRIES = 512  # the header is read for each tensor

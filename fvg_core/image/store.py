@@ -18,8 +18,8 @@ import torch
 from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
-from ..data.files import write_whole
 from ..errors import AnchorError
+from ..files import write_whole
 
 RECIPE = "recipe.json"
 _LONGEST_SLUG = 48  # characters; in UTF-8 well below what file systems take

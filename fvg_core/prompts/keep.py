@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..data.files import write_whole
+from ..files import write_whole
 from .instructions import Instructions
 from .types import Options, Rewrite
 

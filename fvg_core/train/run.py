@@ -10,12 +10,12 @@ validation/      sampled videos, by step
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import TrainingError
+from ..files import write_whole
 from .checkpoint import DamagedCheckpointError, list_checkpoints, load_checkpoint, save_checkpoint
 from .curve import draw_curve
 from .trainer import Trainer, TrainState
@@ -70,9 +70,9 @@ class Run:
         if self.leader:
             self.folder.mkdir(parents=True, exist_ok=True)
             config = self.trainer.config.model_dump_json(indent=2)
-            write_whole(self.folder / "config.json", config + "\n")
+            write_whole(self.folder / "config.json", f"{config}\n".encode())
             lines = "".join(json.dumps(h) + "\n" for h in self.history)
-            write_whole(self.folder / "history.jsonl", lines)
+            write_whole(self.folder / "history.jsonl", lines.encode())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
@@ -129,10 +129,3 @@ def read_history(folder: Path) -> list[dict]:
         except json.JSONDecodeError:  # a line cut short by a kill
             break
     return records
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a text file in one go: a kill leaves the old one or the new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

@@ -15,15 +15,17 @@ scoring   candidates before the eyes of whoever scores them
 sampling  schedules, guidance and previews
 training  a MODEL as something that can be trained; beside it the run (training_run), where its
           files are (training_place), and what it shows (training_monitor, training_preview)
+weights   telling one model from another
 """
+
+import importlib
 
 from .candidates import candidates_stamp, one_by_one, wanted_candidates
 from .candidates_making import make_candidates
 from .drawing import pipeline_names
-from .encode import Dataset, cache_dataset, clips_stamp
 from .graph_key import graph_of, upstream_key
 from .hold import anchored_model
-from .inputs import seed_input, solver_inputs
+from .inputs import Dataset, seed_input, solver_inputs
 from .llm import language_model_folders, open_model, register_language_models
 from .models import load_tiny_world, register_folders, spec_of
 from .picker import remember, remembered, save_views, upstream_seeds
@@ -31,9 +33,7 @@ from .pictures import FIT_RULES, encode_anchor, fit
 from .rewriting import rewriter_instructions, rewrites_folder, rewriting_watch
 from .sampling import flow_schedule, sample_video
 from .scoring import SCORERS, score
-from .training_monitor import register_routes
-from .training_preview import Preview
-from .training_run import Job, train_lora
+from .training_route import register_routes
 
 __all__ = [
     "FIT_RULES",
@@ -74,3 +74,18 @@ __all__ = [
     "upstream_seeds",
     "wanted_candidates",
 ]
+
+# What training needs is imported when it is first used: every start of the host waits for imports.
+_LATE = {
+    "Job": "training_run",
+    "Preview": "training_preview",
+    "cache_dataset": "encode",
+    "clips_stamp": "encode",
+    "train_lora": "training_run",
+}
+
+
+def __getattr__(name: str):
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)

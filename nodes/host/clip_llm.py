@@ -12,7 +12,7 @@ from ...fvg_core.errors import LanguageModelError
 from ...fvg_core.llm import Message, Sampling
 from ...fvg_core.llm.chat import TEMPLATES, check_images, check_length, clean
 from ...fvg_core.llm.watch import before_each_layer
-from .encode import weights_hash
+from .weights import weights_hash
 
 # Model cards of Qwen3 and Qwen2.5 (without thinking); the host has no defaults of the families.
 _TOP_K, _TOP_P = 20, 0.8

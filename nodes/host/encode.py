@@ -9,8 +9,6 @@ from pathlib import Path
 import comfy.model_management
 import comfy.utils
 import folder_paths
-import torch
-from comfy_api.latest import io
 from torch import Tensor
 
 from ...fvg_core.backbones import BackboneSpec
@@ -18,10 +16,8 @@ from ...fvg_core.data import CachedDataset, Prepared, Target, prepare, stamp
 from ...fvg_core.errors import DataError, ModelMismatchError
 from ...fvg_core.frames import latent_length
 from .models import spec_of
+from .weights import weights_hash
 
-Dataset = io.Custom("FVG_DATASET")  # a CachedDataset
-
-_SAMPLED = 64  # values of each weight that tell one model from another
 # What was made in this process, by cache folder, with the clips' folder; and how often something
 # of a clips' folder was found damaged. The host would hand out a dataset from its own cache
 # without looking whether the files are still there.
@@ -132,19 +128,3 @@ def _key(spec: BackboneSpec, vae, clip) -> str:
     """Names what latents and text features depend on, the same whenever the host runs."""
     text = f"{weights_hash(clip.patcher)} layer {clip.layer_idx}"
     return f"{spec.host_class}, vae {weights_hash(vae.patcher)}, clip {text}"
-
-
-def weights_hash(patcher) -> str:
-    """A hash of some values of every weight, as they are without LoRAs.
-
-    With LoRAs it holds until the host stops: the host gives them a random name.
-    """
-    content = hashlib.sha256()
-    for name, weight in sorted(patcher.model.named_parameters()):
-        weight = patcher.backup[name].weight if name in patcher.backup else weight
-        values = getattr(weight, "_qdata", weight).detach().reshape(-1)  # _qdata: of quantised ones
-        values = values[:: max(1, len(values) // _SAMPLED)].to("cpu", torch.float32)
-        content.update(f"{name} {tuple(weight.shape)}".encode() + values.numpy().tobytes())
-    if patcher.patches:
-        content.update(str(patcher.patches_uuid).encode())
-    return content.hexdigest()[:12]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import comfy.samplers
 from comfy_api.latest import io
 
+Dataset = io.Custom("FVG_DATASET")  # a CachedDataset
+
 
 def seed_input(tooltip: str, *, after: io.ControlAfterGenerate) -> io.Int.Input:
     """A 64-bit seed; `after`: what happens to it once a run is queued."""

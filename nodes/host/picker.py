@@ -15,7 +15,7 @@ import folder_paths
 from PIL import Image
 from torch import Tensor
 
-from ...fvg_core.data.files import write_whole
+from ...fvg_core.files import write_whole
 from ...fvg_core.image import read_choices, write_choices
 from ...fvg_core.image.graph import is_link
 

@@ -12,8 +12,8 @@ import folder_paths
 from PIL import Image
 from torch import Tensor
 
-from ...fvg_core.data.files import write_whole
 from ...fvg_core.errors import AnchorError
+from ...fvg_core.files import write_whole
 from ...fvg_core.image.scoring import (
     ask,
     read_checklist,

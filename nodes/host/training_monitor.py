@@ -10,11 +10,11 @@ from pathlib import Path
 import folder_paths
 
 from ...fvg_core.errors import TrainingError
+from ...fvg_core.files import write_whole
 from ...fvg_core.train.curve import smooth
-from ...fvg_core.train.run import write_whole
 from .training_place import place_of
 
-_EVENT, _ROUTE = "fvg.training", "/fvg/training"
+_EVENT = "fvg.training"
 _FILE = "progress.json"
 _POINTS = 200  # of the curve
 _EVENT_S, _FILE_S = 0.25, 2.0  # at most so often
@@ -71,16 +71,8 @@ def file_of(path: Path) -> dict[str, str]:
     return {"filename": path.name, "subfolder": inside.parent.as_posix(), "type": "output"}
 
 
-def register_routes() -> None:
-    """Let a page that is loaded later ask for a run by its name."""
-    import server
-
-    @server.PromptServer.instance.routes.get(_ROUTE)
-    async def kept_state(request):
-        return server.web.json_response(_kept(request.query.get("name", "")))
-
-
-def _kept(name: str) -> dict | None:
+def kept_state(name: str) -> dict | None:
+    """What a run of this name showed last."""
     try:
         return json.loads((place_of(name).folder / _FILE).read_text(encoding="utf-8"))
     except (TrainingError, OSError, ValueError):
@@ -110,7 +102,7 @@ class Monitor:
         state["warnings"] = self._warnings
         if now or time_s - self._written >= _FILE_S:
             self._written = time_s
-            write_whole(self._folder / _FILE, json.dumps(state))
+            write_whole(self._folder / _FILE, json.dumps(state).encode())
         job = {"node": self._node, "prompt_id": self._server.last_prompt_id}
         self._server.send_sync(_EVENT, {**job, **state})
         return state

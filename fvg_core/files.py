@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..errors import DataError
+from .errors import DataError
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from fvg_core.data.files import write_whole
 from fvg_core.errors import DataError
+from fvg_core.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64 * 2**20
 CHILD = """
 import itertools, sys
 from pathlib import Path
-from fvg_core.data.files import write_whole
+from fvg_core.files import write_whole
 print("ready", flush=True)
 for letter in itertools.cycle([b"a", b"b"]):
     write_whole(Path(sys.argv[1]), letter * int(sys.argv[2]))
