@@ -26,6 +26,13 @@ def main() -> None:
         """Factorized Video Generation without ComfyUI."""
 
     @app.command()
+    def models() -> None:
+        """The video models: what they need, their own settings, sizes, and memory for training."""
+        from .backbones.table import lines
+
+        print("\n".join(lines()))
+
+    @app.command()
     def train(
         config: Path = config,
         out: Path | None = out,

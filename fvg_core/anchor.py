@@ -102,6 +102,13 @@ def pin(plan: AnchorPlan, x: Tensor) -> Tensor:
     return torch.where(plan.mask == 0, plan.clean, x)
 
 
+def hand_over(plan: AnchorPlan, x: Tensor) -> Tensor:
+    """A half-sampled latent for a run that goes on from it: every anchor clean again, softened ones
+    too. That run knows nothing else of the anchors and would take what is left of the noise in
+    them for part of the picture."""
+    return torch.where(plan.mask < 1, plan.clean, x)
+
+
 def anchored(denoise: Denoiser, plan: AnchorPlan) -> Denoiser:
     """A denoiser over plain latents whose velocity keeps the anchors, for any solver.
 

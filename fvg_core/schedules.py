@@ -22,3 +22,12 @@ def unshift_sigma(sigma: Tensor, shift: float) -> Tensor:
 def linear_sigmas(steps: int, shift: float) -> Tensor:
     """Evenly spaced times, shifted. Returns [steps + 1], falling from 1 to 0 (Eq. 4)."""
     return shift_sigma(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift).float()
+
+
+def is_high_noise(sigma: float, boundary: float) -> bool:
+    """Whether the high-noise expert of a pair works at this sigma.
+
+    Wan 2.2 T2V A14B: while t >= 875, boundary 0.875 (Wan-Video/Wan2.2 wan/text2video.py). A sigma
+    that a float32 schedule rounds to just below the boundary still counts.
+    """
+    return sigma >= boundary - 1e-6

@@ -23,6 +23,7 @@ class AnchorLatentInjector(io.ComfyNode):
             description="Fixes a picture as one frame of the video to come. Gives back a MODEL "
             "that understands fixed frames and a LATENT that carries them; any sampler will do.",
             search_aliases=["first frame", "image to video", "anchor", "start image"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input(
                     "model",
@@ -138,6 +139,7 @@ class AnchorLatentInjector(io.ComfyNode):
         if len(z) * batch_size == len(plan.clean):
             z = z.repeat_interleave(batch_size, dim=0)
         plan = plan.with_anchor(k, z, anchor_noise)
+        host.warn_on(cls.hidden.unique_id, host.lora_warning(model))
         return io.NodeOutput(
             host.anchored_model(model), {"samples": plan.clean, "noise_mask": plan.mask}
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..fvg_core.backbones import WAN22_A14B
 from ..fvg_core.guidance import GuidanceInterval
 from . import host
 
@@ -18,8 +19,13 @@ class AnchoredWanSampler(io.ComfyNode):
             description="Samples a video around its anchors, 15 steps by default. Without anchors "
             "it is a plain text-to-video sampler.",
             search_aliases=["KSampler", "wan sampler", "image to video"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="From the Anchor Latent Injector."),
+                io.Model.Input(
+                    "model",
+                    tooltip="From the Anchor Latent Injector. Of Wan 2.2 A14B the high-noise "
+                    "expert.",
+                ),
                 io.Conditioning.Input("positive", tooltip="The video prompt, encoded."),
                 io.Conditioning.Input("negative", tooltip="What to avoid, encoded."),
                 io.Latent.Input("latent", tooltip="From the Anchor Latent Injector."),
@@ -41,7 +47,8 @@ class AnchoredWanSampler(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Guidance scale. Wan: 5 for 14B and 5B, 6 for 1.3B, 3 to 4 for A14B.",
+                    tooltip="Guidance scale. Wan: 5 for 14B and 5B, 6 for 1.3B, 4 for A14B's "
+                    "high-noise expert.",
                 ),
                 io.Float.Input(
                     "guidance_start",
@@ -76,6 +83,34 @@ class AnchoredWanSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Your own schedule; then steps, scheduler and shift are not used.",
                 ),
+                io.Model.Input(
+                    "low_noise_model",
+                    optional=True,
+                    tooltip="The low-noise expert of Wan 2.2 A14B, with its own anchor LoRA. It "
+                    "takes over below the boundary and gets the same anchors. Leave it open for "
+                    "every other model.",
+                ),
+                io.Float.Input(
+                    "low_noise_cfg",
+                    default=WAN22_A14B.sampling.cfg_low_noise,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    optional=True,
+                    tooltip="Guidance scale of low_noise_model (Wan's own: 3, and cfg 4). Not used "
+                    "without it.",
+                ),
+                io.Float.Input(
+                    "boundary",
+                    default=WAN22_A14B.expert_boundary,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    optional=True,
+                    advanced=True,
+                    tooltip="The sigma below which low_noise_model works. 0.875 is A14B's (the "
+                    "high-noise expert while t is 875 or more). Not used without it.",
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The video, for VAE Decode.")],
         )
@@ -96,9 +131,18 @@ class AnchoredWanSampler(io.ComfyNode):
         scheduler,
         shift,
         sigmas=None,
+        low_noise_model=None,
+        low_noise_cfg=WAN22_A14B.sampling.cfg_low_noise,
+        boundary=WAN22_A14B.expert_boundary,
     ) -> io.NodeOutput:
         if sigmas is None:
             sigmas = host.flow_schedule(scheduler, steps, shift)
+        low = None
+        if low_noise_model is not None:
+            host.check_pair(model, low_noise_model)
+            low = host.LowNoiseExpert(host.anchored_model(low_noise_model), low_noise_cfg, boundary)
+        anchored = low is not None and "noise_mask" in latent
+        host.warn_on(cls.hidden.unique_id, host.lora_warning(low_noise_model) if anchored else None)
         return io.NodeOutput(
             host.sample_video(
                 host.anchored_model(model),
@@ -110,5 +154,6 @@ class AnchoredWanSampler(io.ComfyNode):
                 sampler_name=sampler_name,
                 sigmas=sigmas,
                 interval=GuidanceInterval.along(sigmas, guidance_start, guidance_end),
+                low=low,
             )
         )

@@ -154,7 +154,8 @@ def _algorithm_inputs() -> list:
             ["all", "high", "low"],
             _ALGORITHM.expert,
             "For the two models of Wan 2.2 A14B: train each on its own part of the noise levels "
-            "(boundary 0.875), which makes two LoRAs. all: for every other model.",
+            "(boundary 0.875), which makes two LoRAs. all: for every other model, also for Wan 2.1 "
+            "14B, which cannot be told from an A14B expert.",
         ),
     ]
 

@@ -1,8 +1,34 @@
-"""One row per video model family."""
+"""One row per video model, read by what the model is, never by a choice of the user."""
+
+from __future__ import annotations
+
+from dataclasses import replace
 
 from .base import Backbone, BackboneSpec
-from .wan import WAN21, WAN22_5B
+from .wan import WAN21, WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
 
+# What users can load, and the row of each family for a size that is none of them.
+MODELS: tuple[BackboneSpec, ...] = (WAN21_1_3B, WAN21_14B, WAN22_A14B, WAN22_5B)
 BACKBONES: dict[str, BackboneSpec] = {spec.host_class: spec for spec in (WAN21, WAN22_5B)}
 
-__all__ = ["BACKBONES", "Backbone", "BackboneSpec"]
+
+def model_of(family: BackboneSpec, dim: int, layers: int) -> BackboneSpec:
+    """The row of a family's model with this width and number of blocks.
+
+    A Wan 2.1 14B and an expert of A14B have the same weights' names and shapes. For them the row
+    names both and has what only one of them has (the boundary of the experts).
+    """
+    rows = [
+        row
+        for row in MODELS
+        if row.host_class == family.host_class
+        and row.size is not None
+        and (row.size.dim, row.size.layers) == (dim, layers)
+    ]
+    if not rows:
+        return family
+    row = next((row for row in rows if row.expert_boundary is not None), rows[0])
+    return replace(row, name=" or ".join(r.name for r in rows)) if len(rows) > 1 else row
+
+
+__all__ = ["BACKBONES", "MODELS", "WAN22_A14B", "Backbone", "BackboneSpec", "model_of"]

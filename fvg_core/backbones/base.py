@@ -10,8 +10,42 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
+class Size:
+    """Of the transformer: what tells models of one family apart."""
+
+    dim: int
+    ffn: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the model's authors sample it without an anchor. Several numbers: a range."""
+
+    steps: int
+    shift: tuple[float, ...]
+    cfg: float  # of the high-noise expert where there are two
+    width: int
+    height: int
+    frames: int
+    cfg_low_noise: float | None = None
+    negative: str = "sample_neg_prompt in Wan-Video wan/configs/shared_config.py"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file and its place below the host's `models`."""
+
+    folder: str
+    name: str
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
-    """One family. Strides are pixels (or pixel frames) per latent position."""
+    """One row: a family, or a published model of it.
+
+    Strides are pixels (or pixel frames) per latent position.
+    """
 
     name: str
     host_class: str  # the class name of the host's model object
@@ -22,12 +56,22 @@ class BackboneSpec:
     fps: float  # frames a second of the clips that the model was trained on
     lora_targets: str  # regex over the module names of the published checkpoints
     expert_boundary: float | None  # sigma from which the high-noise expert of a pair works
+    anchor_rule: str  # how a frame of it is anchored
+    anchor_lora: str | None  # None: not needed; otherwise what there is
     source: str
+    size: Size | None = None  # None: of any size
+    sampling: Sampling | None = None
+    files: tuple[ModelFile, ...] = ()  # as the host's own templates name them
 
     @property
     def size_multiple(self) -> int:
         """Width and height must be multiples of this many pixels."""
         return self.stride_space * self.patch_space
+
+    @property
+    def needs_lora(self) -> bool:
+        """Whether the model does not know what a clean frame is until a LoRA tells it."""
+        return self.anchor_lora is not None
 
 
 class Backbone(Protocol):

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from ..errors import ModelMismatchError, WeightsError
 from ..lora.names import to_published
-from .base import BackboneSpec
+from . import BACKBONES, MODELS, BackboneSpec, model_of
 from .framewise import framewise, take_frames
-from .wan import WAN21, WAN22_5B
 
 if TYPE_CHECKING:
     from diffusers import WanTransformer3DModel
 
-_SPECS = {spec.latent_channels: spec for spec in (WAN21, WAN22_5B)}
+_FAMILIES = {spec.latent_channels: spec for spec in BACKBONES.values()}
+_HEAD = 128  # features of an attention head, in all of them
 
 
 class DiffusersWan:
@@ -30,7 +30,9 @@ class DiffusersWan:
 
     def __init__(self, module: WanTransformer3DModel) -> None:
         self.module = module
-        self.spec = _spec(module.config.in_channels)
+        config = module.config
+        dim = config.num_attention_heads * config.attention_head_dim
+        self.spec = model_of(_family(config.in_channels), dim, config.num_layers)
         for block in module.blocks:
             take_frames(block)
 
@@ -44,7 +46,7 @@ class DiffusersWan:
 
         folder = Path(folder)
         config = _config(folder)
-        _spec(config.get("in_channels", 16))
+        _family(config.get("in_channels", 16))
         try:
             module = WanTransformer3DModel.from_pretrained(
                 str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True
@@ -54,6 +56,29 @@ class DiffusersWan:
                 f"the transformer in {folder} cannot be loaded ({error}). Its files are incomplete "
                 "or damaged: fetch the folder again."
             ) from error
+        return cls(module)
+
+    @classmethod
+    def on_meta(cls, spec: BackboneSpec) -> DiffusersWan:
+        """A published model's architecture in bf16, without weights, to be counted."""
+        from diffusers import WanTransformer3DModel
+
+        size = spec.size
+        assert size is not None
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.bfloat16)
+        try:
+            with torch.device("meta"):
+                module = WanTransformer3DModel(
+                    num_attention_heads=size.dim // _HEAD,
+                    attention_head_dim=_HEAD,
+                    ffn_dim=size.ffn,
+                    num_layers=size.layers,
+                    in_channels=spec.latent_channels,
+                    out_channels=spec.latent_channels,
+                )
+        finally:
+            torch.set_default_dtype(before)
         return cls(module)
 
     @property
@@ -71,14 +96,14 @@ class DiffusersWan:
         return velocity.to(x.dtype)
 
 
-def _spec(channels: int) -> BackboneSpec:
-    if channels not in _SPECS:
-        known = "; ".join(f"{spec.name} ({n} channels)" for n, spec in _SPECS.items())
+def _family(channels: int) -> BackboneSpec:
+    if channels not in _FAMILIES:
+        known = "; ".join(f"{spec.name} ({spec.latent_channels} channels)" for spec in MODELS)
         raise ModelMismatchError(
             f"the transformer takes {channels} input channels: an image-to-video or control "
             f"variant, or another family. Load a text-to-video model: {known}."
         )
-    return _SPECS[channels]
+    return _FAMILIES[channels]
 
 
 def _config(folder: Path) -> dict:

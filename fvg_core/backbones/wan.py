@@ -1,14 +1,33 @@
-"""Wan 2.1 and 2.2 text-to-video models."""
+"""Wan 2.1 and 2.2 text-to-video models.
 
-from .base import BackboneSpec
+Settings for sampling are the authors' (Wan-Video/Wan2.1 and Wan2.2, README and wan/configs); file
+names are those of ComfyUI's own templates (comfyui-workflow-templates 0.11).
+"""
+
+from dataclasses import replace
+
+from .base import BackboneSpec, ModelFile, Sampling, Size
 
 # Every linear layer of a block, of the embedders and of the head.
 _LINEAR = (
     r"blocks\.\d+\.((self|cross)_attn\.[qkvo]|ffn\.[02])"
     r"|(text|time)_embedding\.[02]|time_projection\.1|head\.head"
 )
+_CLEAN_FRAME = "the clean latent at sigma 0, every frame with its own timestep (paper, section 4.2)"
+_NONE_PUBLIC = "none is public: train one (python -m fvg_core train, or the node LoRA Trainer)"
+# Pusa teaches the same per-frame timesteps (FVDM), not this paper's objective: derived, not run.
+_PUSA = "none is public: train one; {} also knows per-frame timesteps (not run here)"
+_TEXT_ENCODER = ModelFile("text_encoders", "umt5_xxl_fp8_e4m3fn_scaled.safetensors")
+_VAE21 = ModelFile("vae", "wan_2.1_vae.safetensors")
+
+
+def _model(name: str) -> ModelFile:
+    return ModelFile("diffusion_models", f"{name}.safetensors")
+
+
+# The family: the row of a size that nobody has published, such as the tiny world's.
 WAN21 = BackboneSpec(
-    name="Wan 2.1 T2V 1.3B / 14B, Wan 2.2 T2V A14B",
+    name="Wan 2.1 T2V of another size",
     host_class="WAN21",
     latent_channels=16,
     stride_space=8,
@@ -17,7 +36,44 @@ WAN21 = BackboneSpec(
     fps=16,
     lora_targets=_LINEAR,
     expert_boundary=0.875,
+    anchor_rule=_CLEAN_FRAME,
+    anchor_lora=_NONE_PUBLIC,
     source="Wan-Video/Wan2.1 wan/configs, Wan-Video/Wan2.2 wan/configs/wan_t2v_A14B.py",
+)
+WAN21_1_3B = replace(
+    WAN21,
+    name="Wan 2.1 T2V 1.3B",
+    expert_boundary=None,
+    source="Wan-Video/Wan2.1 wan/configs/wan_t2v_1_3B.py; README: shift 8 to 12, CFG 6 (code: 5)",
+    size=Size(dim=1536, ffn=8960, layers=30),
+    sampling=Sampling(steps=50, shift=(8.0, 12.0), cfg=6.0, width=832, height=480, frames=81),
+    files=(_model("wan2.1_t2v_1.3B_fp16"), _VAE21, _TEXT_ENCODER),
+)
+WAN21_14B = replace(
+    WAN21,
+    name="Wan 2.1 T2V 14B",
+    expert_boundary=None,
+    anchor_lora=_PUSA.format("the Pusa V1 LoRA (RaphaelLiu/PusaV1)"),
+    source="Wan-Video/Wan2.1 wan/configs/wan_t2v_14B.py",
+    size=Size(dim=5120, ffn=13824, layers=40),
+    sampling=Sampling(steps=50, shift=(5.0,), cfg=5.0, width=832, height=480, frames=81),
+    files=(_model("wan2.1_t2v_14B_fp8_scaled"), _VAE21, _TEXT_ENCODER),
+)
+WAN22_A14B = replace(
+    WAN21_14B,  # each expert has its shape
+    name="Wan 2.2 T2V A14B",
+    expert_boundary=0.875,
+    anchor_lora=_PUSA.format("the pair of Pusa Wan2.2 V1, one for each expert,"),
+    source="Wan-Video/Wan2.2 wan/configs/wan_t2v_A14B.py",
+    sampling=Sampling(
+        steps=40, shift=(12.0,), cfg=4.0, cfg_low_noise=3.0, width=832, height=480, frames=81
+    ),
+    files=(
+        _model("wan2.2_t2v_high_noise_14B_fp8_scaled"),
+        _model("wan2.2_t2v_low_noise_14B_fp8_scaled"),
+        _VAE21,
+        _TEXT_ENCODER,
+    ),
 )
 WAN22_5B = BackboneSpec(
     name="Wan 2.2 TI2V 5B",
@@ -29,5 +85,14 @@ WAN22_5B = BackboneSpec(
     fps=24,
     lora_targets=_LINEAR,
     expert_boundary=None,
+    anchor_rule=_CLEAN_FRAME,
+    anchor_lora=None,  # trained with a clean first frame (paper, section 4.3)
     source="Wan-Video/Wan2.2 wan/configs/wan_ti2v_5B.py",
+    size=Size(dim=3072, ffn=14336, layers=30),
+    sampling=Sampling(steps=50, shift=(5.0,), cfg=5.0, width=1280, height=704, frames=121),
+    files=(
+        _model("wan2.2_ti2v_5B_fp16"),
+        ModelFile("vae", "wan2.2_vae.safetensors"),
+        _TEXT_ENCODER,
+    ),
 )

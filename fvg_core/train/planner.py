@@ -138,12 +138,7 @@ def sizes_of(backbone: Backbone, targets: str | None = None) -> Sizes:
     """Count a backbone that carries no LoRA yet."""
     blocks = [[m for m in b.modules() if isinstance(m, nn.Linear)] for b in backbone.blocks]
     weights = tuple(sum(m.weight.numel() for m in block) for block in blocks)
-    pattern = re.compile(backbone.spec.lora_targets if targets is None else targets)
-    adapted = {
-        m
-        for name, m in backbone.module.named_modules()
-        if isinstance(m, nn.Linear) and pattern.fullmatch(backbone.published_name(name))
-    }
+    adapted = adapted_layers(backbone, targets)
     first = blocks[0]
     return Sizes(
         blocks=weights,
@@ -156,6 +151,16 @@ def sizes_of(backbone: Backbone, targets: str | None = None) -> Sizes:
         lora_features=sum(m.in_features + m.out_features for m in adapted),
         lora_layers=sum(m in adapted for block in blocks for m in block) / len(blocks),
     )
+
+
+def adapted_layers(backbone: Backbone, targets: str | None = None) -> set[nn.Linear]:
+    """The layers that a LoRA goes into: of the family, or those that `targets` matches."""
+    pattern = re.compile(backbone.spec.lora_targets if targets is None else targets)
+    return {
+        m
+        for name, m in backbone.module.named_modules()
+        if isinstance(m, nn.Linear) and pattern.fullmatch(backbone.published_name(name))
+    }
 
 
 def available_memory(device: torch.device | str) -> int | None:

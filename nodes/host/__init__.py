@@ -4,15 +4,17 @@ candidates  pictures on disk that are found again; beside it how they are made (
           drawing)
 encode    clips and captions through VAE and CLIP
 graph_key what a node's input depends on, as one hash
+guiders   guidance: an interval of it, two experts in one run
 inputs    inputs that several nodes have
 hold      carries anchors through any sampler of the host
 llm       language models of the host; beside it those that are CLIPs (clip_llm)
 models    what a MODEL is, and the tiny world's loaders
+notices   warnings on a node
 picker    what the Anchor Picker shows and remembers
 pictures  pictures and latents of the right size
 rewriting the prompt rewriter's files and progress
 scoring   candidates before the eyes of whoever scores them
-sampling  schedules, guidance and previews
+sampling  schedules, runs and previews
 training  a MODEL as something that can be trained; beside it the run (training_run), where its
           files are (training_place), and what it shows (training_monitor, training_preview)
 weights   telling one model from another
@@ -24,10 +26,12 @@ from .candidates import candidates_stamp, one_by_one, wanted_candidates
 from .candidates_making import make_candidates
 from .drawing import pipeline_names
 from .graph_key import graph_of, upstream_key
+from .guiders import LowNoiseExpert
 from .hold import anchored_model
 from .inputs import Dataset, seed_input, solver_inputs
 from .llm import language_model_folders, open_model, register_language_models
-from .models import load_tiny_world, register_folders, spec_of
+from .models import check_pair, load_tiny_world, lora_warning, register_folders, spec_of
+from .notices import warn_on
 from .picker import remember, remembered, save_views, upstream_seeds
 from .pictures import FIT_RULES, encode_anchor, fit
 from .rewriting import rewriter_instructions, rewrites_folder, rewriting_watch
@@ -40,10 +44,12 @@ __all__ = [
     "SCORERS",
     "Dataset",
     "Job",
+    "LowNoiseExpert",
     "Preview",
     "anchored_model",
     "cache_dataset",
     "candidates_stamp",
+    "check_pair",
     "clips_stamp",
     "encode_anchor",
     "fit",
@@ -51,6 +57,7 @@ __all__ = [
     "graph_of",
     "language_model_folders",
     "load_tiny_world",
+    "lora_warning",
     "make_candidates",
     "one_by_one",
     "open_model",
@@ -73,6 +80,7 @@ __all__ = [
     "upstream_key",
     "upstream_seeds",
     "wanted_candidates",
+    "warn_on",
 ]
 
 # What training needs is imported when it is first used: every start of the host waits for imports.

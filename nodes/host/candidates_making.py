@@ -11,7 +11,6 @@ import comfy.model_management
 import comfy.utils
 import latent_preview
 from comfy.cli_args import args
-from server import PromptServer
 from torch import Tensor
 
 from ...fvg_core.image import sources, store
@@ -114,6 +113,8 @@ def _texts(hidden, recipe: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tell(hidden, text: str) -> None:
+    from server import PromptServer
+
     server = PromptServer.instance
     server.send_progress_text(text, hidden.unique_id, server.client_id)
 

@@ -4,7 +4,8 @@ The anchors travel in the LATENT: `samples` holds the clean latents, `noise_mask
 Three wrappers on the MODEL turn that into the paper's rule (section 4.2):
 
 OUTER_SAMPLE     takes the mask away from the host, whose own inpainting would noise the anchors
-                 again, and puts the anchors into the final latent bit for bit;
+                 again, and puts the anchors into the final latent bit for bit, also where another
+                 sampler goes on from it (Wan 2.2's two experts wired by hand);
 APPLY_MODEL      swaps the anchors in and replaces the prediction at them, in fp32, so that caches
                  and solvers see a model that already knows them;
 DIFFUSION_MODEL  gives every frame its own timestep, which cannot pass through apply_model.
@@ -18,7 +19,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hold_x0, hybrid, pin
+from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, pin
 from ...fvg_core.errors import ModelMismatchError
 from .models import spec_of
 
@@ -79,13 +80,14 @@ def _outer_sample(
     run = _Run(
         AnchorPlan(normalised, raw.mask), tuple(getattr(handler, "latent_retain_index_list", ()))
     )
+    finish = pin if float(sigmas[-1]) == 0 else hand_over  # now: uni_pc writes into sigmas
     options = guider.model_options.setdefault("transformer_options", {})
     options[_KEY] = run
     try:
         out = executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
     finally:
         del options[_KEY]
-    return pin(raw.to(out), out)
+    return finish(raw.to(out), out)
 
 
 def _check_channels(model, latent: Tensor) -> None:

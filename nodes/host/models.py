@@ -12,7 +12,7 @@ import comfy.utils
 import folder_paths
 from comfy.text_encoders.wan import WanT5Tokenizer, te
 
-from ...fvg_core.backbones import BACKBONES, BackboneSpec
+from ...fvg_core.backbones import BACKBONES, MODELS, WAN22_A14B, BackboneSpec, model_of
 from ...fvg_core.errors import ModelMismatchError, WeightsError
 
 _TINY = Path(__file__).resolve().parents[2] / "fvg_core" / "tiny" / "weights"
@@ -34,20 +34,45 @@ def spec_of(model) -> BackboneSpec:
     """The backbone of a MODEL. Raises ModelMismatchError for one that cannot take anchors."""
     kind = type(model.model).__name__
     spec = BACKBONES.get(kind)
-    known = "; ".join(s.name for s in BACKBONES.values())
+    known = "; ".join(s.name for s in MODELS)
     if spec is None:
         why = _INSTEAD.get(kind, "it is not a text-to-video model of a supported family")
         raise ModelMismatchError(
             f"the MODEL is {kind}: {why}. Load one of these as the video model: {known}."
         )
-    taken = model.model.diffusion_model.patch_embedding.weight.shape[1]
+    transformer = model.model.diffusion_model
+    taken = transformer.patch_embedding.weight.shape[1]
     if taken != spec.latent_channels:
         raise ModelMismatchError(
             f"the MODEL is an image-to-video or control variant ({taken} input channels instead "
             f"of {spec.latent_channels}). Give it its picture through the stock node "
             f"WanImageToVideo, or load the text-to-video model: {known}."
         )
-    return spec
+    return model_of(spec, transformer.dim, transformer.num_layers)
+
+
+def check_pair(high, low) -> None:
+    """Raises ModelMismatchError for two MODELs that cannot be two experts."""
+    spec, other = spec_of(high), spec_of(low)
+    if spec.expert_boundary is None or other != spec:
+        raise ModelMismatchError(
+            f"model is {spec.name} and low_noise_model is {other.name}; two experts that share a "
+            f"run are those of {WAN22_A14B.name}. Connect its high-noise expert to model and its "
+            "low-noise expert to low_noise_model, or leave low_noise_model open."
+        )
+
+
+def lora_warning(model) -> str | None:
+    """A warning for a MODEL that needs an anchor LoRA and carries no LoRA at all, or None."""
+    spec = spec_of(model)
+    if not spec.needs_lora or model.patches or model.injections:
+        return None
+    return (
+        "the MODEL carries no LoRA. A text-to-video model does not know what a clean frame is "
+        "until an anchor LoRA has taught it, and the video will not fit its anchor (paper, section "
+        f"4.1.1). For {spec.name} {spec.anchor_lora}. Load the LoRA with LoraLoaderModelOnly "
+        "before this node. If it is merged into the checkpoint, all is well."
+    )
 
 
 def load_tiny_world():

@@ -1,4 +1,4 @@
-"""Schedules, guidance and previews on the host's samplers."""
+"""Schedules, runs and previews on the host's samplers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...fvg_core.guidance import GuidanceInterval
+from .guiders import ExpertsGuider, IntervalGuider, LowNoiseExpert
 
 
 def flow_schedule(scheduler: str, steps: int, shift: float) -> Tensor:
@@ -22,25 +23,6 @@ def flow_schedule(scheduler: str, steps: int, shift: float) -> Tensor:
     flow = comfy.model_sampling.ModelSamplingDiscreteFlow()
     flow.set_parameters(shift=shift)
     return comfy.samplers.calculate_sigmas(flow, scheduler, steps)
-
-
-class _IntervalGuider(comfy.samplers.CFGGuider):
-    """The host's guidance, switched off outside an interval of sigma."""
-
-    def set_interval(self, interval: GuidanceInterval) -> None:
-        self.interval = interval
-
-    def predict_noise(self, x, timestep, model_options=None, seed=None):
-        return comfy.samplers.sampling_function(
-            self.inner_model,
-            x,
-            timestep,
-            self.conds.get("negative"),
-            self.conds.get("positive"),
-            self.interval.scale(float(timestep.max()), self.cfg),
-            model_options=model_options or {},
-            seed=seed,
-        )
 
 
 def sample_video(
@@ -54,13 +36,15 @@ def sample_video(
     sampler_name: str,
     sigmas: Tensor,
     interval: GuidanceInterval,
+    low: LowNoiseExpert | None = None,
 ) -> dict:
-    """Sample a LATENT along sigmas, with progress and a preview of all frames."""
+    """Sample a LATENT along sigmas, with progress and a preview of all frames.
+
+    `low` takes over below its boundary; `model` and `cfg` are the high-noise expert's then.
+    """
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
-    guider = _IntervalGuider(model)
-    guider.set_conds(positive, negative)
-    guider.set_cfg(cfg)
-    guider.set_interval(interval)
+    guided = (model, positive, negative, cfg, interval)
+    guider = IntervalGuider(*guided) if low is None else ExpertsGuider(*guided, low)
     out = guider.sample(
         comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
         samples,

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fvg_core.anchor import AnchorPlan, frame_sigmas, hold_x0, hybrid, pin
+from fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, pin
 from fvg_core.errors import AnchorError
 from fvg_core.flow import add_noise
 
@@ -183,3 +183,13 @@ def test_noise_outside_its_range_is_refused(noise):
 def test_a_plan_of_two_shapes_is_refused(clean, mask):
     with pytest.raises(AnchorError, match=r"clean \[B, C, F, H, W\] and mask \[B, 1, F, H, W\]"):
         AnchorPlan(torch.zeros(clean), torch.zeros(mask))
+
+
+@given(SHAPES, SEEDS)
+def test_a_half_sampled_latent_is_handed_over_with_clean_anchors(shape, seed):
+    z, x = normal((2, *shape), seed)
+    plan = AnchorPlan.empty(*shape).with_anchor(0, z[:, :, :1]).with_anchor(-1, z[:, :, -1:], 0.3)
+    out = hand_over(plan, x)
+    assert torch.equal(out[:, :, 0], z[:, :, 0])
+    assert torch.equal(out[:, :, -1], z[:, :, -1])  # softened: its clean latent is needed too
+    assert torch.equal(out[:, :, 1:-1], x[:, :, 1:-1])

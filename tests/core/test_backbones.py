@@ -5,8 +5,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from fvg_core.backbones import BACKBONES, BackboneSpec
-from fvg_core.backbones.wan import WAN21, WAN22_5B
+from fvg_core.backbones import BACKBONES, MODELS, BackboneSpec, model_of
+from fvg_core.backbones.wan import WAN21, WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
 
 
 def default(cls, name):
@@ -43,8 +43,35 @@ def test_wan22_5b_takes_its_published_size_and_not_720_lines():
 
 def test_rows_are_found_by_the_host_class_and_cannot_change():
     assert all(key == spec.host_class for key, spec in BACKBONES.items())
-    for spec in BACKBONES.values():
+    for spec in (*BACKBONES.values(), *MODELS):
         assert isinstance(spec, BackboneSpec)
         assert spec.source
         with pytest.raises(FrozenInstanceError):
             spec.patch_space = 1
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_a_published_model_has_all_its_facts_and_can_hold_its_own_video(spec):
+    own = spec.sampling
+    assert not any(n % spec.size_multiple for n in (own.width, own.height))
+    assert (own.frames - 1) % spec.stride_time == 0
+    assert [f.folder for f in spec.files].count("diffusion_models") == 1 + bool(own.cfg_low_noise)
+    assert {"vae", "text_encoders"} <= {f.folder for f in spec.files}
+    assert all(f.name.endswith(".safetensors") for f in spec.files)
+    assert spec.needs_lora == (spec.host_class == "WAN21")  # the 5B knows clean frames
+    assert (spec.expert_boundary is None) == (own.cfg_low_noise is None)
+
+
+def test_a_model_is_told_by_its_size():
+    assert model_of(WAN21, 1536, 30) is WAN21_1_3B
+    assert model_of(WAN22_5B, 3072, 30) is WAN22_5B
+    assert model_of(WAN21, 256, 6) is WAN21  # the tiny world
+    assert model_of(WAN21, 3072, 30) is WAN21  # another family's size
+
+
+def test_a_14b_and_an_expert_cannot_be_told_apart_and_the_row_says_so():
+    assert WAN21_14B.size == WAN22_A14B.size
+    row = model_of(WAN21, 5120, 40)
+    assert row.name == "Wan 2.1 T2V 14B or Wan 2.2 T2V A14B"
+    assert row.expert_boundary == WAN22_A14B.expert_boundary
+    assert WAN21_1_3B.expert_boundary is None

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fvg_core.schedules import linear_sigmas, shift_sigma, unshift_sigma
+from fvg_core.schedules import is_high_noise, linear_sigmas, shift_sigma, unshift_sigma
 
 SHIFTS = st.floats(0.05, 50)
 SIGMAS = st.floats(0, 1)
@@ -66,3 +66,12 @@ def test_diffusers_has_the_same_sigmas(steps, shift):
     scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(sigmas=np.linspace(1, 0, steps + 1)[:-1])
     torch.testing.assert_close(linear_sigmas(steps, shift), scheduler.sigmas)
+
+
+@pytest.mark.parametrize("boundary", [0.875, 0.9])
+def test_the_high_noise_expert_works_down_to_the_boundary_itself(boundary):
+    # Wan2.2 wan/text2video.py: t >= boundary * 1000.
+    assert is_high_noise(1.0, boundary)
+    assert is_high_noise(float(torch.tensor(boundary)), boundary)  # as a float32 schedule has it
+    assert not is_high_noise(boundary - 1e-3, boundary)
+    assert not is_high_noise(0.0, boundary)

@@ -13,6 +13,8 @@ import pytest
 import torch
 from clips import Clips, config, small_wan
 
+from fvg_core.backbones.diffusers_wan import DiffusersWan
+from fvg_core.backbones.wan import WAN21_1_3B
 from fvg_core.errors import TrainingError
 from fvg_core.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from fvg_core.train.run import Run, read_history
@@ -302,6 +304,12 @@ def test_an_expert_of_a_single_model_is_refused():
     wan = small_wan(in_channels=48, out_channels=48)
     with pytest.raises(TrainingError, match="single model"):
         Trainer(wan, Clips(CLIPS), config(algorithm={"expert": "high"}))
+
+
+def test_an_expert_of_a_1_3b_is_refused():
+    wan = DiffusersWan.on_meta(WAN21_1_3B)
+    with pytest.raises(TrainingError, match=r"Wan 2\.1 T2V 1\.3B is a single model"):
+        Trainer(wan, Clips(CLIPS), config(algorithm={"expert": "low"}))
 
 
 def test_the_high_noise_expert_sees_high_noise_only():

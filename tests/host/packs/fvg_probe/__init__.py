@@ -114,19 +114,27 @@ class ReferenceEuler(io.ComfyNode):
                 io.Float.Input("cfg"),
                 io.Sigmas.Input("sigmas"),
                 io.String.Input("name"),
+                io.Model.Input("low_model", optional=True),
+                io.Float.Input("low_cfg", default=1.0, optional=True),
+                io.Float.Input("boundary", default=0.0, optional=True),
             ],
             outputs=[io.Latent.Output()],
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, latent, frame, seed, cfg, sigmas, name):
-        model_management.load_models_gpu([model])
+    def execute(
+        cls, model, positive, negative, latent, frame, seed, cfg, sigmas, name,
+        low_model=None, low_cfg=1.0, boundary=0.0,
+    ):  # fmt: skip
+        model_management.load_models_gpu([model] if low_model is None else [model, low_model])
         net, device = model.model, model.load_device
         anchor = net.process_latent_in(latent["samples"].clone())[:, :, frame].to(device)
         x = torch.randn(latent["samples"].shape, generator=torch.manual_seed(seed)).to(device)
         trajectory = {}
         for i in range(len(sigmas) - 1):
             now, then = float(sigmas[i]), float(sigmas[i + 1])
+            if now < boundary:
+                net, cfg = low_model.model, low_cfg
             x[:, :, frame] = anchor
             trajectory[f"x{i:04d}"] = x.clone()
             t = torch.full((x.shape[0], x.shape[2]), now * 1000, device=device)

@@ -1,0 +1,61 @@
+"""The table of models against the architecture's closed forms and the published sizes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fvg_core.backbones import MODELS
+from fvg_core.backbones.diffusers_wan import DiffusersWan
+from fvg_core.backbones.table import RANKS, counted, latent_shape
+from fvg_core.backbones.wan import WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
+
+# Billions of parameters; the names round them.
+PUBLISHED = {"1.3B": 1.42, "14B": 14.29, "A14B": 14.29, "5B": 5.0}
+TEXT, FREQUENCIES = 4096, 256
+
+
+def lora_features(spec) -> int:
+    """Inputs and outputs of every linear layer, from the paper's architecture alone."""
+    d, ffn, patch = spec.size.dim, spec.size.ffn, 4 * spec.latent_channels
+    block = 8 * 2 * d + 2 * (d + ffn)
+    embedders = (FREQUENCIES + d) + 2 * d + (TEXT + d) + 2 * d + (d + 6 * d) + (d + patch)
+    return spec.size.layers * block + embedders
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_counted_numbers(spec):
+    count = counted(spec)
+    d, ffn = spec.size.dim, spec.size.ffn
+    assert count.parameters / 1e9 == pytest.approx(PUBLISHED[spec.name.split()[-1]], rel=0.01)
+    assert count.lora_layers == 10 * spec.size.layers + 6
+    assert count.lora_parameters == tuple(rank * lora_features(spec) for rank in RANKS)
+    assert count.bf16 == 2 * count.parameters
+    assert count.bf16 - count.fp8 == spec.size.layers * (8 * d * d + 2 * d * ffn)
+    assert count.bf16 < count.training[0] < count.training[1]
+
+
+def test_an_architecture_without_weights_is_read_as_its_own_row():
+    assert DiffusersWan.on_meta(WAN21_1_3B).spec is WAN21_1_3B
+    backbone = DiffusersWan.on_meta(WAN22_5B)
+    assert backbone.spec is WAN22_5B
+    assert {p.device.type for p in backbone.module.parameters()} == {"meta"}
+
+
+def test_latents_of_the_models_own_videos():
+    assert latent_shape(WAN21_14B) == (21, 60, 104)
+    assert latent_shape(WAN22_5B) == (31, 44, 80)
+
+
+def test_the_command_prints_every_model_with_its_files():
+    done = subprocess.run(
+        [sys.executable, "-m", "fvg_core", "models"], capture_output=True, text=True, check=True
+    )
+    for spec in MODELS:
+        assert spec.name in done.stdout
+        assert all(f"models/{file.folder}/{file.name}" in done.stdout for file in spec.files)
+    (a14b,) = [line for line in done.stdout.splitlines() if line.startswith(f"{WAN22_A14B.name}  ")]
+    assert "14.29 B x 2" in a14b
+    assert "312 / 1246 M" in a14b

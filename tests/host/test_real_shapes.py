@@ -1,0 +1,60 @@
+"""The published sizes without their weights: diffusers' architecture, under the published names,
+is what the host detects and builds, and our table knows it by what the host then says of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fvg_core.backbones import BACKBONES, MODELS, model_of
+from fvg_core.backbones.diffusers_wan import DiffusersWan
+from fvg_core.tiny.export import transformer_to_host
+
+pytestmark = pytest.mark.host
+
+PROGRAM = Path(__file__).with_name("host_shapes.py")
+
+
+@pytest.fixture(scope="module")
+def shapes() -> dict[str, dict[str, list[int]]]:
+    return {
+        spec.name: {
+            name: list(tensor.shape)
+            for name, tensor in transformer_to_host(
+                DiffusersWan.on_meta(spec).module.state_dict()
+            ).items()
+        }
+        for spec in MODELS
+    }
+
+
+@pytest.fixture(scope="module")
+def found(install, shapes) -> dict[str, dict]:
+    done = subprocess.run(
+        [str(install.python), str(PROGRAM), str(install.root)],
+        input=json.dumps(shapes),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_the_host_builds_what_diffusers_has(shapes, found, spec):
+    assert found[spec.name]["shapes"] == shapes[spec.name]
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_the_row_is_found_from_the_hosts_model(found, spec):
+    model = found[spec.name]
+    row = model_of(BACKBONES[model["class"]], model["dim"], model["layers"])
+    assert spec.name in row.name
+    assert row.size == spec.size
+    assert row.latent_channels == spec.latent_channels
+    assert row.needs_lora == spec.needs_lora
