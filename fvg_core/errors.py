@@ -39,3 +39,7 @@ class LoraError(FVGError):
 
 class DataError(FVGError):
     """Video data that cannot be read, encoded or stored."""
+
+
+class BatchError(FVGError):
+    """A prompt list, setting or folder that a batch cannot work with."""

@@ -52,6 +52,11 @@ def downstream(prompt: Prompt, start: str) -> list[str]:
     return [number for number in prompt if number in reached]
 
 
+def consumers(prompt: Prompt, number: str) -> list[str]:
+    """The nodes that take an output of node `number`."""
+    return [other for other, node in prompt.items() if number in _sources(node)]
+
+
 def _sources(node: Json) -> set[str]:
     links = [v for v in node["inputs"].values() if isinstance(v, list) and len(v) == 2]
     return {link[0] for link in links}
