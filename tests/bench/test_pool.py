@@ -58,9 +58,9 @@ async def drive(pool: Pool, ends: list[str], fates, store: Store) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.data(), st.integers(0, 12))
-def test_nothing_is_lost_and_nothing_done_twice(tmp_path_factory, data, count: int):
-    fates = st.sampled_from(["finish", "finish", "drop", "again", "die"])
+@given(st.lists(st.sampled_from(["finish", "drop", "again", "die"])), st.integers(0, 12))
+def test_nothing_is_lost_and_nothing_done_twice(tmp_path_factory, drawn, count: int):
+    fates = iter(drawn)
     ends: list[str] = []
     with Store(tmp_path_factory.mktemp("pool")) as store:
         both = servers(store)
@@ -68,7 +68,7 @@ def test_nothing_is_lost_and_nothing_done_twice(tmp_path_factory, data, count: i
         if listed:  # one was left on the second server by an earlier run
             both[1].known.add(Job(listed[0]).name(store.id))
         pool = Pool(iter([*listed, *listed[:3]]), both, store)
-        asyncio.run(drive(pool, ends, lambda: data.draw(fates), store))
+        asyncio.run(drive(pool, ends, lambda: next(fates, "finish"), store))
     assert sorted(ends) == [work.key for work in listed]
     assert pool.skipped == len(listed[:3])
 
