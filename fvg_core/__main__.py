@@ -52,6 +52,10 @@ def main() -> None:
     prompts_dir = typer.Option(None, help="With --suite: its prompt files, in your copy.")
     dimensions = typer.Option([], "--dimension", help="With --suite: only this one.")
     retries = typer.Option(2, min=0, help="How often a failed run is tried again.")
+    interleave = typer.Option(False, "--interleave", help="Not all anchors before all videos.")
+    stop_after = typer.Option(None, help="anchors: draw them, and write a page to choose on.")
+    anchors = typer.Option(None, help="The --out of a batch whose anchors are to be used.")
+    choices = typer.Option(None, help="The choices.json that the page saved.")
     remove = typer.Option(False, "--cancel", help="Only remove this batch's jobs from the queues.")
 
     @app.command()
@@ -67,29 +71,20 @@ def main() -> None:
         prompts_dir: Path | None = prompts_dir,
         dimensions: list[str] = dimensions,
         retries: int = retries,
+        interleave: bool = interleave,
+        stop_after: str | None = stop_after,
+        anchors: Path | None = anchors,
+        choices: Path | None = choices,
         cancel: bool = remove,
     ) -> None:
         """Run a list of prompts through a template, unattended; the same command goes on."""
-        from .bench import batch as room
+        given = dict(locals())
+        from .bench import command
 
         try:
-            if cancel:
-                sys.exit(room.cancel(out, servers))
-            sys.exit(
-                room.command(
-                    prompts,
-                    template,
-                    out,
-                    servers,
-                    settings,
-                    seeds,
-                    prompt_to,
-                    suite,
-                    prompts_dir,
-                    dimensions,
-                    retries,
-                )
-            )
+            if given.pop("cancel"):
+                sys.exit(command.cancel(out, servers))
+            sys.exit(command.command(command.Arguments(**given)))
         except FVGError as error:
             sys.exit(f"{type(error).__name__}: {error}")
 

@@ -165,11 +165,6 @@ class Runner:
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             }
             self.store.keep(job.work.key, parts, line)
-        except OSError as error:
-            raise BatchError(
-                f"{self.store.root} cannot be written: {error.strerror}. Make room; the same "
-                "command goes on, and nothing that is finished is lost."
-            ) from error
         finally:
             for part, _ in parts:
                 part.unlink(missing_ok=True)
@@ -192,8 +187,10 @@ def named_files(work: Work, result: Result) -> list[tuple[OutputFile, str]]:
     Candidates are no results, unless the template ends with them.
     """
     saved = [file for file in result.files() if file.type == "output"]
-    drawing = [n for n, node in work.prompt.items() if node["class_type"] in (GENERATOR, PICKER)]
-    saved = [file for file in saved if file.node not in drawing] or saved
+    kinds = {number: node["class_type"] for number, node in work.prompt.items()}
+    saved = [file for file in saved if kinds.get(file.node) not in (GENERATOR, PICKER)] or [
+        file for file in result.files() if kinds.get(file.node) == GENERATOR
+    ]
     if not saved:
         raise HostError(
             "The run left no file. Does the template end in a save node, and does nothing in it "

@@ -8,6 +8,7 @@ failed.jsonl     what the last run set aside, with the server's own error
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from .results import Json
 from .template import Work
 
 LONGEST_SLUG = 60  # characters
-PART = ".part"
+PART = ".fvg-part"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ class Store:
             self.id = self._own_id()
             for part in self.root.rglob(f"*{PART}"):
                 part.unlink()
-            self.done = {key: files for key, files in self._finished() if self._are_there(files)}
+            self._mend()
+            for line in finished_lines(self.manifest):
+                files = tuple(Kept(**file) for file in line["files"])
+                if self._are_there(files):
+                    self.done[line["key"]] = files
         except OSError as error:
             self._unlock()
             raise BatchError(f"{self.root} cannot be used: {error.strerror}.") from error
@@ -98,25 +103,14 @@ class Store:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
 
-    def _finished(self) -> Iterator[tuple[str, tuple[Kept, ...]]]:
-        """(key, files) of each line. A last line that was cut off in writing is taken away."""
-        if not self.manifest.exists():
-            return
-        good = 0
-        with self.manifest.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    said = json.loads(line)
-                    yield said["key"], tuple(Kept(**file) for file in said["files"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise BatchError(
-                        f"{self.manifest}, line {number} is not a line of a manifest. Remove the "
-                        "line; its work will be done again."
-                    ) from error
-                good += len(line)
-        os.truncate(self.manifest, good)
+    def _mend(self) -> None:
+        """Take away a last line that was cut off in writing."""
+        if self.manifest.exists():
+            content = self.manifest.stat().st_size
+            with self.manifest.open("rb+") as lines:
+                good = sum(len(line) for line in lines if line.endswith(b"\n"))
+                if good != content:
+                    lines.truncate(good)
 
     def _are_there(self, files: tuple[Kept, ...]) -> bool:
         for file in files:
@@ -131,16 +125,28 @@ class Store:
 
     def set_aside(self, line: Json) -> None:
         """Note a work that failed for good."""
-        _append(self.failed, line)
+        with self._writing():
+            _append(self.failed, line)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BatchError(
+                f"{self.root} cannot be written: {error.strerror}. Make room; the same command "
+                "goes on, and nothing that is finished is lost."
+            ) from error
 
     async def download(self, chunks: AsyncIterator[bytes], name: str) -> tuple[Path, Kept]:
         """Write a file beside its place; (where it lies, what it will be)."""
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{uuid.uuid4().hex}{PART}")  # the name itself may be long already
         digest, size = hashlib.sha256(), 0
         try:
-            with part.open("xb") as out:
+            with self._writing():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with self._writing(), part.open("xb") as out:
                 async for chunk in chunks:
                     digest.update(chunk)
                     size += len(chunk)
@@ -154,10 +160,11 @@ class Store:
 
     def keep(self, key: str, parts: list[tuple[Path, Kept]], line: Json) -> None:
         """Put downloaded files into their places and count the work as done."""
-        for part, file in parts:
-            part.replace(self.root / file.name)
         files = tuple(file for _, file in parts)
-        _append(self.manifest, {"key": key, **line, "files": [vars(file) for file in files]})
+        with self._writing():
+            for part, file in parts:
+                part.replace(self.root / file.name)
+            _append(self.manifest, {"key": key, **line, "files": [vars(file) for file in files]})
         self.done[key] = files
 
     def copy_to(self, key: str, targets: tuple[str, ...]) -> None:
@@ -167,10 +174,30 @@ class Store:
             path = self.root / target
             if target == source.name or (path.exists() and path.stat().st_size == source.bytes):
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{uuid.uuid4().hex}{PART}")
-            shutil.copyfile(self.root / source.name, part)
-            part.replace(path)
+            with self._writing():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(f"{uuid.uuid4().hex}{PART}")
+                shutil.copyfile(self.root / source.name, part)
+                part.replace(path)
+
+
+def finished_lines(manifest: Path) -> Iterator[Json]:
+    """The lines of a manifest that another process may be writing."""
+    if not manifest.exists():
+        return
+    with manifest.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                said = json.loads(line)
+                [Kept(**file) for file in said["files"]]
+                yield {"prompt": "", "seed": None, "key": said["key"], **said}
+            except (ValueError, KeyError, TypeError) as error:
+                raise BatchError(
+                    f"{manifest}, line {number} is not a line of a manifest. Remove the line; its "
+                    "work will be done again."
+                ) from error
 
 
 def read_id(root: Path) -> str:

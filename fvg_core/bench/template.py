@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import BatchError, HostError
 from .address import Edit, Widgets
 from .given import give_picture
+from .graph import upstream
 from .prompt_list import Entry
 from .results import Json, Prompt
 from .widgets import widget_layout
@@ -105,6 +106,13 @@ class Template:
 
     def _of(self, *kinds: str) -> Iterator[str]:
         return (n for n, node in self.prompt.items() if node["class_type"] in kinds)
+
+    @property
+    def draws(self) -> bool:
+        """Whether candidates are drawn and one is picked."""
+        pickers = self._of(PICKER)
+        drawn = {number for picker in pickers for number in upstream(self.prompt, picker)}
+        return any(number in drawn for number in self._of(GENERATOR))
 
     def edits(self, entry: Entry, seed: int | None) -> list[Edit]:
         """What an entry changes, each value checked; BatchError where the template cannot."""

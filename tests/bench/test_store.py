@@ -108,12 +108,12 @@ def test_a_broken_download_leaves_nothing(tmp_path: Path):
         raise OSError(28, "No space left on device")
 
     with Store(tmp_path) as store:
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(BatchError, match="cannot be written: No space"):
             asyncio.run(store.download(breaks(), "x.mp4"))
-        assert not list(tmp_path.rglob("*.part"))
-    (tmp_path / "left.part").write_bytes(b"by a process that was killed")
+        assert not list(tmp_path.rglob("*.fvg-part"))
+    (tmp_path / "left.fvg-part").write_bytes(b"by a process that was killed")
     with Store(tmp_path):
-        assert not list(tmp_path.rglob("*.part"))
+        assert not list(tmp_path.rglob("*.fvg-part"))
 
 
 def test_one_process_at_a_time(tmp_path: Path):

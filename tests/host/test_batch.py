@@ -42,6 +42,7 @@ class Batch:
         folder.mkdir(exist_ok=True)
         self.out, self.list, self.servers = folder / "out", folder / "list.jsonl", servers
         self.arguments = [str(self.list), "--template", str(TEMPLATE), "--seeds", "3"]
+        self.arguments.append("--interleave")
 
     def write(self, *rows: dict) -> None:
         self.list.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -78,7 +79,7 @@ class Batch:
         lines = self.lines()
         assert len(lines) == len({line["key"] for line in lines}) == count
         assert sorted(file["name"] for line in lines for file in line["files"]) == self.videos()
-        assert not list(self.out.rglob("*.part"))
+        assert not list(self.out.rglob("*.fvg-part"))
 
 
 def moving(count: int, shape: str = "circle") -> list[dict]:
@@ -186,6 +187,34 @@ def test_an_anchor_a_size_and_a_suite_of_ones_own(batch: Batch, tmp_path: Path):
     assert suite.run()[0] == 0
     made = sorted(str(p.relative_to(suite.out)) for p in suite.out.rglob("*.mp4"))
     assert made == [f"video/generative_numeracy/000{n}.mp4" for n in (1, 2)]
+
+
+def test_anchors_first_then_a_choice(batch: Batch, client: ComfyClient):
+    """One batch in two phases; one that stops for a person, and goes on with the choice."""
+    batch.arguments.remove("--interleave")
+    batch.write(*moving(2, "pentagon"))
+    two = ("--set", "Anchor Image Generator.candidates=2")
+    status, said = batch.run(*two, "--stop-after", "anchors")
+    assert status == 0
+    assert said.strip().endswith(str(batch.out / "anchors" / "contact_sheet.html"))
+    drawn = batch.lines("anchors/manifest.jsonl")
+    assert [len(line["files"]) for line in drawn] == [2, 2]
+    assert not batch.videos()
+    assert batch.run(*two)[0] == 0
+    batch.check(2)
+    for line in batch.lines():  # the pictures were found again, not drawn
+        assert "8" in line["api_prompt"]
+    choices = batch.out / "choices.json"
+    choices.write_text(json.dumps({drawn[1]["key"]: 1}))
+    chosen = Batch(batch.list.parent / "chosen", *batch.servers)
+    chosen.list = batch.list
+    chosen.arguments[0] = str(batch.list)
+    assert chosen.run("--choices", str(choices), "--anchors", str(batch.out))[0] == 0
+    chosen.check(1)
+    (line,) = chosen.lines()
+    assert line["prompt"] == drawn[1]["prompt"]
+    digest = drawn[1]["files"][1]["sha256"]
+    assert line["uploads"] == [f"fvg-anchor-{digest[:16]}.png"]
 
 
 def test_what_cannot_work_is_refused_before_anything_is_queued(
