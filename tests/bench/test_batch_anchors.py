@@ -56,7 +56,7 @@ def test_the_first_phase_is_the_graph_up_to_the_picker(tmp_path: Path):
 
 
 def test_the_first_picture_goes_on_unless_someone_chose(tmp_path: Path):
-    one, two = draw(tmp_path)
+    _, two = draw(tmp_path)
     first = Pictures(tmp_path)
     assert first.give(Entry("a dog"), 0).anchor == tmp_path / "anchors" / "0-0.png"
     own = Entry("a dog", anchor=tmp_path / "own.png")
