@@ -98,7 +98,8 @@ class Runner:
             self.pool.release(server)
             while True:
                 try:
-                    await asyncio.wait_for(server.come_back(), self.patience.gone_s)
+                    come_back = server.come_back(self.report.say)
+                    await asyncio.wait_for(come_back, self.patience.gone_s)
                     return
                 except asyncio.TimeoutError:
                     if not any(other.alive for other in self.servers):

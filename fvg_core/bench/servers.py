@@ -10,14 +10,14 @@ from typing import Any
 
 from ..errors import FVGError, HostError
 from .remote import RemoteComfy
-from .results import Event, Json
+from .results import Event, Json, UnreachableError
 from .template import Work
 
 MARK = "fvg_batch"  # in the extra data of our jobs: the batch they belong to
 OLDEST = (0, 20, 1)  # the oldest ComfyUI the pack was run on
 LOOKED_BACK = 64  # history entries read for results that an earlier run did not fetch
 SILENCE_S = 5.0  # how long to trust a silent websocket
-LONGEST_PAUSE_S = 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # between looks for a server that is away
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -137,15 +137,23 @@ class Server:
         if event.kind in ENDS or (event.kind == "executing" and event.node is None):
             self._ended[prompt_id].set()
 
-    async def come_back(self) -> None:
-        """Return once the server answers again, having asked more and more rarely."""
-        pause = 0.5
+    async def come_back(self, say: Callable[[str], None]) -> None:
+        """Return once the server is fit for use again, having asked more and more rarely.
+
+        `say` hears why one that answers is not fit; a proxy may answer anything meanwhile.
+        """
+        pause, said = FIRST_PAUSE_S, ""
         while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
             try:
                 return await self.greet()
-            except FVGError:  # a proxy may say anything while the server starts
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+            except UnreachableError:
+                continue
+            except FVGError as error:
+                if str(error) != said:
+                    said = str(error)
+                    say(said)
 
     async def remove_ours(self) -> int:
         """Take every job of this batch out of the queue, the running one too; how many."""

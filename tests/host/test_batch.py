@@ -19,8 +19,11 @@ import pytest
 from dev.host import Install
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
+from fvg_core.bench.prompt_list import Entry
 from fvg_core.bench.servers import MARK
 from fvg_core.bench.store import read_id
+from fvg_core.bench.template import Template
+from fvg_core.bench.workflow import to_prompt
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -168,6 +171,22 @@ def slow(color: int) -> dict:
         graph[str(i)] = {"class_type": "ImageBlur", "inputs": blur}
     graph["99"] = {"class_type": "PreviewImage", "inputs": {"images": ["29", 0]}}
     return graph
+
+
+def test_the_workflow_in_a_file_is_the_one_that_ran(client: ComfyClient, tmp_path: Path):
+    """What a saved video shows when it is dropped on the canvas queues the same prompt."""
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(b"any")
+    info = client.object_info()
+    base = Template.load(TEMPLATE, info, [setting.split("=") for setting in FAST])
+    sampler = (("Anchored Wan Sampler.cfg", 2.5),)
+    for entry in (
+        Entry("a red circle"),
+        Entry("a red circle", 1, None, "blue", (32, 48), None, sampler),
+        Entry("a red circle", anchor=picture),
+    ):
+        work = base.work(entry, 5)
+        assert to_prompt(work.workflow, info) == work.prompt
 
 
 def test_an_anchor_a_size_and_a_suite_of_ones_own(batch: Batch, tmp_path: Path):
