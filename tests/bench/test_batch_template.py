@@ -33,6 +33,8 @@ def test_an_entry_fills_the_graph(tmp_path: Path):
     assert (inputs["14"]["width"], inputs["14"]["height"]) == (32, 48)
     sampler = inputs["15"]
     assert (sampler["seed"], sampler["steps"], sampler["cfg"]) == (11, 4, 1.0)
+    own = base.work(Entry("a dog", settings=((f"{SAMPLER}.seed", 99),)), 11).prompt
+    assert own["15"]["inputs"]["seed"] == 99  # what a line says of one widget counts most
     untouched = base.work(Entry("a dog"), None).prompt
     assert untouched["12"]["inputs"]["text"] == "a=b"
     assert untouched["15"]["inputs"]["seed"] == 7

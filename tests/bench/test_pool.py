@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from pathlib import Path
 
@@ -85,6 +86,38 @@ def test_a_job_is_found_where_an_earlier_run_left_it(tmp_path: Path):
         both[1].known.add(Job(one).name(store.id, 3))
         pool = Pool(iter([one, two]), both, store)
         assert asyncio.run(taken()) == (two.key, one.key)
+
+
+def test_what_waited_for_a_dead_server_goes_to_the_others(tmp_path: Path):
+    async def taken() -> str:
+        waiting = asyncio.create_task(pool.take(both[0]))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()  # the job belongs to the second
+        pool.release(both[1])
+        return (await asyncio.wait_for(waiting, 5)).work.key
+
+    with Store(tmp_path) as store:
+        both = servers(store)
+        (one,) = works(1)
+        both[1].known.add(Job(one).name(store.id))
+        pool = Pool(iter([one]), both, store)
+        assert asyncio.run(taken()) == one.key
+
+
+def test_a_failed_job_comes_again_later_under_another_name(tmp_path: Path):
+    async def names() -> list[str]:
+        job = await pool.take(both[0])
+        first = job.name(store.id)
+        pool.again(job, 0.05)
+        started = time.monotonic()
+        second = (await asyncio.wait_for(pool.take(both[1]), 5)).name(store.id)
+        assert time.monotonic() - started >= 0.04
+        return [first, second]
+
+    with Store(tmp_path) as store:
+        both = servers(store)
+        pool = Pool(iter(works(1)), both, store)
+        assert len(set(asyncio.run(names()))) == 2
 
 
 def test_names_belong_to_batch_work_and_attempt():
