@@ -27,16 +27,16 @@ INTERRUPTED = 130  # exit status
 
 
 @contextlib.contextmanager
-def listed(prompts: str, kind: str | None = None) -> Iterator[Entries]:
+def listed(prompts: str) -> Iterator[Entries]:
     """The entries of a file, or of standard input (`-`), which is kept to be read twice."""
     if prompts != "-":
-        yield lambda: read_entries(Path(prompts), kind)
+        yield lambda: read_entries(Path(prompts))
         return
     with tempfile.TemporaryDirectory(prefix="fvg-batch-") as folder:
         copy = Path(folder) / "stdin"
         with copy.open("wb") as out:
             shutil.copyfileobj(sys.stdin.buffer, out)
-        yield lambda: read_entries(copy, kind or ".txt")
+        yield lambda: read_entries(copy)
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,8 @@ def command(given: Arguments) -> int:
 
 def cancel(out: Path, servers: list[str]) -> int:
     """Take the jobs of the batch in `out` out of the servers' queues; the exit status."""
-
-    ids = [read_id(out)]
-    if (out / FOLDER).is_dir():
-        ids.append(read_id(out / FOLDER))
+    phases = [folder for folder in (out / FOLDER, out) if (folder / "batch.json").exists()]
+    ids = [read_id(folder) for folder in phases or [out]]
 
     async def remove() -> int:
         count = 0

@@ -37,11 +37,9 @@ class Entry:
     targets: tuple[str, ...] = ()
 
 
-def read_entries(path: Path, kind: str | None = None) -> Iterator[Entry]:
-    """The entries of a list; `kind` is .txt, .csv or .jsonl, by default the file's ending."""
-    read = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl}.get(
-        (kind or path.suffix).lower(), _text
-    )
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The entries of a list; a name in .csv or .jsonl says what it is, others are text."""
+    read = {".csv": _csv, ".jsonl": _jsonl}.get(path.suffix.lower(), _text)
     try:
         with path.open(encoding="utf-8-sig", newline="" if read is _csv else None) as lines:
             yield from read(path, lines)

@@ -83,8 +83,6 @@ class Runner:
                 await self._wait_for(server)
             job = await self.pool.take(server)
             try:
-                while await server.failed_before(job.name(self.store.id)):
-                    job.attempt += 1  # in an earlier run; not to be taken for this one's
                 await self._do(server, job)
             except UnreachableError as error:
                 server.alive = False
@@ -109,14 +107,17 @@ class Runner:
                         ) from None
 
     async def _do(self, server: Server, job: Job) -> None:
-        name = job.name(self.store.id)
-        if server.url in job.placed and name not in server.known:
-            job.losses += 1
-        if job.losses > MOST_LOSSES:
-            self._drop(job, f"Servers ended {job.losses} times while they had it.")
-            return
         started = time.monotonic()
+        name = job.name(self.store.id)
         try:
+            while await server.failed_before(name):
+                job.attempt += 1  # in an earlier run; not to be taken for this one's
+                name = job.name(self.store.id)
+            if server.url in job.placed and name not in server.known:
+                job.losses += 1
+            if job.losses > MOST_LOSSES:
+                self._drop(job, f"It was lost {job.losses} times, each time with its server.")
+                return
             job.placed.add(server.url)
             await server.place(job.work, name)
             entry = await server.end_of(name)
