@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,6 +26,12 @@ async def picture(color: tuple[int, int, int]):
     yield png.getvalue()
 
 
+def finished(work: Any) -> Any:
+    """What a coroutine returns; in a thread, because Playwright's loop runs in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """Three candidates for each of two prompts."""
@@ -32,7 +40,7 @@ def out(tmp_path: Path) -> Path:
             names = [f"{i}-{n}.png" for n in range(3)]
             colors = [(80 * i, 80 * n, 90) for n in range(3)]
             parts = [
-                asyncio.run(store.download(picture(color), name))
+                finished(store.download(picture(color), name))
                 for color, name in zip(colors, names, strict=True)
             ]
             store.keep(str(i) * 64, parts, {"prompt": prompt, "seed": None})

@@ -53,10 +53,11 @@ class Batch:
         self.list.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def start(self, *more: str, **how) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "fvg_core", "batch", *self.arguments, *more]
+        command = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
         command += ["--out", str(self.out)]
         command += [part for text in FAST for part in ("--set", text)]
         command += [part for url in self.servers for part in ("--server", url)]
+        command += more
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=ROOT, **pipes, **how)
 
