@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import BatchError
 from .graph import upstream
 from .prompt_list import Entry
+from .results import Prompt
 from .store import finished_lines
 from .template import GENERATOR, PICKER, Work, work_key
 
@@ -19,11 +20,15 @@ FOLDER = "anchors"  # below the batch's own
 def ends_at_picker(work: Work) -> Work | None:
     """The part of a work that draws the candidates; None for a graph that draws none.
 
-    The whole graph, run later on the same server, finds them on its disk.
+    A preview stands where the picker was, because every graph needs an output. The
+    whole graph, run later on the same server, finds the candidates on its disk.
     """
-    pickers = [n for n, node in work.prompt.items() if node["class_type"] == PICKER]
-    needed = {number for picker in pickers for number in upstream(work.prompt, picker)}
-    prompt = {number: node for number, node in work.prompt.items() if number in needed}
+    prompt: Prompt = {}
+    for number, node in work.prompt.items():
+        shown = node["inputs"].get("images")
+        if node["class_type"] == PICKER and isinstance(shown, list):
+            prompt |= {n: work.prompt[n] for n in upstream(work.prompt, shown[0])}
+            prompt[number] = {"class_type": "PreviewImage", "inputs": {"images": shown}}
     if not any(node["class_type"] == GENERATOR for node in prompt.values()):
         return None
     return replace(work, key=work_key(prompt), prompt=prompt, entry=replace(work.entry, targets=()))

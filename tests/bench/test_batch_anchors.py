@@ -45,6 +45,7 @@ def test_the_first_phase_is_the_graph_up_to_the_picker(tmp_path: Path):
     work = template(tmp_path).work(Entry("p", targets=("video/1.mp4",)), 1)
     part = ends_at_picker(work)
     assert set(part.prompt) == {"5", "8", "9"}
+    assert part.prompt["9"] == {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}
     assert part.key != work.key
     assert part.entry.targets == ()
     assert part.prompt["8"] == work.prompt["8"]
