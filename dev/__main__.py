@@ -1,11 +1,14 @@
-"""`python -m dev install|demo|serve|anchor-lora`: what `make` calls. Standard library only."""
+"""`python -m dev install|demo|serve|anchor-lora|batch`: what `make` calls.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-USAGE = "usage: python -m dev install [--dev] | demo | serve | anchor-lora"
+USAGE = "usage: python -m dev install [--dev] | demo | serve | anchor-lora | batch ..."
 
 
 def main(arguments: list[str]) -> int:
@@ -37,6 +40,9 @@ def main(arguments: list[str]) -> int:
             python = str(prepare().python)
             module = arguments[0].replace("-", "_")
             os.execv(python, [python, "-m", f"dev.{module}"])
+        if arguments[:1] == ["batch"]:
+            python = str(prepare().python)
+            os.execv(python, [python, "-m", "dev.batch", *arguments[1:]])
     except HostError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -74,6 +74,55 @@ def main() -> None:
         except FVGError as error:
             sys.exit(f"{type(error).__name__}: {error}")
 
+    prompts = typer.Argument(None, help="A .txt, .csv or .jsonl list, or - for standard input.")
+    template = typer.Option(None, help="A workflow, saved or exported for the API.")
+    folder = typer.Option(..., help="Where results and manifest go; the same folder goes on.")
+    servers = typer.Option(
+        ["http://127.0.0.1:8188"], "--server", help="A running ComfyUI; several share the list."
+    )
+    settings = typer.Option([], "--set", help='"Node title.widget=value", any number of times.')
+    seeds = typer.Option(None, help="Of pictures and videos, for example 0-4: one run for each.")
+    prompt_to = typer.Option(None, help='"Node title.widget" of templates without a rewriter.')
+    named = typer.Option(None, "--suite", help="t2v-compbench, vbench2 or vbench.")
+    prompts_dir = typer.Option(None, help="With --suite: its prompt files, in your copy.")
+    dimensions = typer.Option([], "--dimension", help="With --suite: only this one.")
+    retries = typer.Option(2, min=0, help="How often a failed run is tried again.")
+    interleave = typer.Option(False, "--interleave", help="Not all anchors before all videos.")
+    stop_after = typer.Option(None, help="anchors: draw them, and write a page to choose on.")
+    anchors = typer.Option(None, help="The --out of a batch whose anchors are to be used.")
+    choices = typer.Option(None, help="The choices.json that the page saved.")
+    remove = typer.Option(False, "--cancel", help="Only remove this batch's jobs from the queues.")
+
+    @app.command()
+    def batch(
+        prompts: str | None = prompts,
+        template: Path | None = template,
+        out: Path = folder,
+        servers: list[str] = servers,
+        settings: list[str] = settings,
+        seeds: str | None = seeds,
+        prompt_to: str | None = prompt_to,
+        suite: str | None = named,
+        prompts_dir: Path | None = prompts_dir,
+        dimensions: list[str] = dimensions,
+        retries: int = retries,
+        interleave: bool = interleave,
+        stop_after: str | None = stop_after,
+        anchors: Path | None = anchors,
+        choices: Path | None = choices,
+        cancel: bool = remove,
+    ) -> None:
+        """Run a list of prompts through a template, unattended; the same command goes on."""
+        given = dict(locals())
+        from .bench import command
+
+        try:
+            if given.pop("cancel"):
+                sys.exit(command.cancel(out, servers))
+            sys.exit(command.command(command.Arguments(**given)))
+        except FVGError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+
     app()
 
 

@@ -43,3 +43,7 @@ class DataError(FVGError):
 
 class LanguageModelError(FVGError):
     """A language model that cannot be loaded or reached, or whose reply is of no use."""
+
+
+class BatchError(FVGError):
+    """A prompt list, setting or folder that a batch cannot work with."""

@@ -28,7 +28,7 @@ PLAIN = PURE | {"fvg_core.errors", "fvg_core.types", "fvg_core.config", "fvg_cor
 # Packages that may be imported at import time. Anything else belongs inside the function that
 # needs it, so that starting ComfyUI with the pack costs almost nothing.
 LIGHT = {"torch", "numpy", "safetensors", "PIL"}
-BENCH = {"aiohttp", "av", "numpy", "PIL"}
+BENCH = {"aiohttp", "av", "numpy", "PIL", "tqdm"}
 LIGHT_BY_ROOM = {
     "fvg_core.prompts": LIGHT | {"pydantic"},
     "fvg_core.train": LIGHT | {"pydantic"},

@@ -10,7 +10,6 @@ import asyncio
 import json
 import threading
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,16 +18,18 @@ from typing import Any, TypeVar
 import aiohttp
 
 from ..errors import HostError
+from .remote import RemoteComfy, read_event
 from .results import (
     Event,
     InterruptedRunError,
     Json,
     OutputFile,
+    Prompt,
     RejectedError,
     Result,
     RunError,
+    UnreachableError,
     raise_failure,
-    rejection,
 )
 
 __all__ = [
@@ -40,10 +41,10 @@ __all__ = [
     "RejectedError",
     "Result",
     "RunError",
+    "UnreachableError",
 ]
 
 T = TypeVar("T")
-Prompt = dict[str, Json]
 
 POLL_S = 5.0  # how long to trust a silent websocket before asking the history
 RECONNECT_S = 20.0  # how long a server may be unreachable before we give up
@@ -53,16 +54,12 @@ class ComfyClient:
     """One session with the server at `url`; a context manager."""
 
     def __init__(self, url: str, *, timeout_s: float = 60) -> None:
-        self.url = url.rstrip("/")
-        self.client_id = uuid.uuid4().hex
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self.remote = RemoteComfy(url, timeout_s=timeout_s)
+        self.url, self.client_id = self.remote.url, self.remote.client_id
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._http = self._do(self._session())
-
-    async def _session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(timeout=self._timeout)
+        self._do(self.remote.open())
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -86,7 +83,7 @@ class ComfyClient:
     def close(self) -> None:
         """End the session; the server keeps what it was given."""
         if self._thread.is_alive():
-            self._do(self._http.close())
+            self._do(self.remote.close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -95,69 +92,38 @@ class ComfyClient:
 
     def get(self, path: str, **params: str) -> Any:
         """The JSON answer to a GET."""
-        return self._do(self._request("GET", path, params=params))
+        return self._do(self.remote.request("GET", path, params=params))
 
     def post(self, path: str, body: Json) -> Any:
         """The JSON answer to a POST, or None where the answer is empty."""
-        return self._do(self._request("POST", path, json=body))
-
-    async def _request(self, method: str, path: str, **more: Any) -> Any:
-        status, body = await self._raw(method, path, **more)
-        if status == 400 and path == "/prompt":
-            raise rejection(json.loads(body))
-        if status >= 400:
-            text = body[:300].decode(errors="replace")
-            raise HostError(f"{self.url}{path} answered {status}: {text}")
-        return json.loads(body) if body.strip() else None
-
-    async def _raw(self, method: str, path: str, **more: Any) -> tuple[int, bytes]:
-        try:
-            async with self._http.request(method, self.url + path, **more) as reply:
-                return reply.status, await reply.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise HostError(
-                f"Cannot reach ComfyUI at {self.url}: {error or type(error).__name__}. "
-                "Is the server running?"
-            ) from error
+        return self._do(self.remote.request("POST", path, json=body))
 
     def object_info(self) -> dict[str, Json]:
         """Every node type of the server, with its inputs and outputs."""
-        info: dict[str, Json] = self.get("/object_info")
-        return info
+        return self._do(self.remote.object_info())
 
     def system_stats(self) -> Json:
-        stats: Json = self.get("/system_stats")
-        return stats
+        return self._do(self.remote.system_stats())
 
     def history(self, prompt_id: str) -> Json | None:
         """What the server remembers of a finished prompt; None while it is not finished."""
-        return self._do(self._history(prompt_id))
-
-    async def _history(self, prompt_id: str) -> Json | None:
-        answer = await self._request("GET", f"/history/{prompt_id}")
-        entry: Json | None = answer.get(prompt_id)
-        return entry
+        return self._do(self.remote.history(prompt_id))
 
     def interrupt(self, prompt_id: str | None = None) -> None:
         """Stop the running prompt (only if it is `prompt_id`, when given); unqueue it else."""
-        self.post("/interrupt", {"prompt_id": prompt_id} if prompt_id else {})
-        if prompt_id:
-            self.post("/queue", {"delete": [prompt_id]})
+        self._do(self.remote.interrupt(prompt_id))
 
     def fetch(self, file: OutputFile) -> bytes:
         """The bytes of a saved file."""
-        where = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
-        status, body = self._do(self._raw("GET", "/view", params=where))
-        if status != 200:
-            raise HostError(f"{file.filename} is not on the server any more ({status}).")
-        return body
+
+        async def whole() -> bytes:
+            return b"".join([chunk async for chunk in self.remote.download(file)])
+
+        return self._do(whole())
 
     def upload_image(self, path: Path, *, overwrite: bool = True) -> str:
         """Put an image into the server's input folder; the name LoadImage knows it by."""
-        form = aiohttp.FormData({"overwrite": "true" if overwrite else "false"})
-        form.add_field("image", path.read_bytes(), filename=path.name)
-        answer = self._do(self._request("POST", "/upload/image", data=form))
-        return "/".join(filter(None, (answer.get("subfolder"), answer["name"])))
+        return self._do(self.remote.upload_image(path.name, path.read_bytes(), overwrite=overwrite))
 
     # --- prompts ------------------------------------------------------------------------
 
@@ -166,15 +132,7 @@ class ComfyClient:
 
         The host embeds a workflow in saved files only if the client sends one.
         """
-        body: Json = {"prompt": prompt, "client_id": self.client_id}
-        if workflow is not None:
-            body["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
-        answer = self.post("/prompt", body)
-        prompt_id: str = answer["prompt_id"]
-        if answer.get("node_errors"):  # the host would run the valid half and say nothing
-            self.interrupt(prompt_id)
-            raise rejection({"error": {}, "node_errors": answer["node_errors"]})
-        return prompt_id
+        return self._do(self.remote.submit(prompt, workflow))
 
     def run(
         self,
@@ -187,7 +145,7 @@ class ComfyClient:
         Raises RejectedError, RunError, InterruptedRunError, or HostError for a lost server.
         """
         started = time.monotonic()
-        socket = self._do(self._connect())  # before queueing, or early events are lost
+        socket = self._do(self.remote.connect())  # before queueing, or early events are lost
         try:
             prompt_id = self.submit(prompt, workflow)
             cached: frozenset[str] = frozenset()
@@ -204,17 +162,9 @@ class ComfyClient:
         raise_failure(entry)
         return Result(prompt_id, entry.get("outputs", {}), cached, time.monotonic() - started)
 
-    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
-        try:
-            return await self._http.ws_connect(
-                f"{self.url}/ws", params={"clientId": self.client_id}, heartbeat=30, max_msg_size=0
-            )
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise HostError(f"Cannot reach ComfyUI at {self.url}: {error}.") from error
-
     def _follow(self, prompt_id: str, socket: aiohttp.ClientWebSocketResponse) -> Iterator[Event]:
         """Events of `prompt_id` until the server has it in its history."""
-        follower = _Follower(self, prompt_id, socket)
+        follower = _Follower(self.remote, prompt_id, socket)
         try:
             while not self._do(follower.finished()):
                 event = self._do(follower.next())
@@ -228,21 +178,21 @@ class _Follower:
     """Reads one prompt's events; reconnects, and asks the history when the line is silent."""
 
     def __init__(
-        self, client: ComfyClient, prompt_id: str, socket: aiohttp.ClientWebSocketResponse
+        self, remote: RemoteComfy, prompt_id: str, socket: aiohttp.ClientWebSocketResponse
     ) -> None:
-        self.client, self.prompt_id, self.socket = client, prompt_id, socket
+        self.remote, self.prompt_id, self.socket = remote, prompt_id, socket
         self.ask = False
 
     async def finished(self) -> bool:
         if not self.ask:
             return False
         self.ask = False
-        if await self._patiently(lambda: self.client._history(self.prompt_id)) is not None:
+        if await self._patiently(lambda: self.remote.history(self.prompt_id)) is not None:
             return True
-        queue = await self._patiently(lambda: self.client._request("GET", "/queue"))
-        waiting = [item[1] for items in queue.values() for item in items]
+        queue = await self._patiently(self.remote.queue)
+        waiting = [item[1] for items in queue for item in items]
         # Between queue and history there is a moment in which it is in neither.
-        if self.prompt_id in waiting or await self.client._history(self.prompt_id):
+        if self.prompt_id in waiting or await self.remote.history(self.prompt_id):
             return False
         raise HostError(f"The server forgot prompt {self.prompt_id}; was it restarted?")
 
@@ -258,16 +208,17 @@ class _Follower:
             return Event("preview", preview=message.data)
         # Closed or broken. What was said meanwhile is lost, so the history decides.
         self.ask = True
-        self.socket = await self._patiently(self.client._connect)
+        self.socket = await self._patiently(self.remote.connect)
         return None
 
     def _read(self, message: Json) -> Event | None:
-        kind, data = message.get("type", ""), message.get("data") or {}
-        if data.get("prompt_id") != self.prompt_id:
+        event = read_event(message)
+        if event.data.get("prompt_id") != self.prompt_id:
             return None
+        kind = event.kind
         ended = kind in ("execution_success", "execution_error", "execution_interrupted")
-        self.ask = ended or (kind == "executing" and data.get("node") is None)
-        return Event(kind, data.get("node"), data.get("value", 0), data.get("max", 0), data)
+        self.ask = ended or (kind == "executing" and event.node is None)
+        return event
 
     async def _patiently(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         deadline = time.monotonic() + RECONNECT_S

@@ -52,6 +52,22 @@ def downstream(prompt: Prompt, start: str) -> list[str]:
     return [number for number in prompt if number in reached]
 
 
+def upstream(prompt: Prompt, end: str) -> set[str]:
+    """`end` and every node that it needs."""
+    needed, waiting = set(), [end]
+    while waiting:
+        number = waiting.pop()
+        if number not in needed:
+            needed.add(number)
+            waiting += [source for source in _sources(prompt[number]) if source in prompt]
+    return needed
+
+
+def consumers(prompt: Prompt, number: str) -> list[str]:
+    """The nodes that take an output of node `number`."""
+    return [other for other, node in prompt.items() if number in _sources(node)]
+
+
 def _sources(node: Json) -> set[str]:
     links = [v for v in node["inputs"].values() if isinstance(v, list) and len(v) == 2]
     return {link[0] for link in links}

@@ -8,6 +8,11 @@ from typing import Any
 from ..errors import HostError
 
 Json = dict[str, Any]
+Prompt = dict[str, Json]
+
+
+class UnreachableError(HostError):
+    """Nothing answers at the server's address."""
 
 
 class RunError(HostError):

@@ -6,6 +6,7 @@ A workflow stores widget values as a bare list, so their order here must be the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import HostError
@@ -43,6 +44,33 @@ def widget_values(info: Json, stored: Sequence[Any] | Json | None) -> Json:
         named = dict(widget_layout(info))
         return {name: stored.get(name, value) for name, value in named.items() if name}
     return {name: value for name, value in widget_layout(info, stored) if name}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a widget holds: `kind` is INT, FLOAT, BOOLEAN, STRING, COMBO or a rarer one."""
+
+    kind: str
+    options: Json
+    choices: tuple[Any, ...] = ()
+
+
+def widget_specs(info: Json, inputs: Json) -> dict[str, Spec]:
+    """The widgets of a node of type `info`, by input name; `inputs` holds what it is set to."""
+    return dict(_specs(_inputs(info.get("input", {}), info.get("input_order")), inputs))
+
+
+def _specs(found: Iterator[tuple[str, Any, Json]], inputs: Json) -> Iterator[tuple[str, Spec]]:
+    for name, kind, options in found:
+        listed = tuple(kind) if isinstance(kind, list) else tuple(options.get("options") or ())
+        kind = "COMBO" if isinstance(kind, list) else options.get("widgetType", kind)
+        if kind == DYNAMIC_COMBO:
+            choices = {choice["key"]: choice.get("inputs") or {} for choice in listed}
+            yield name, Spec("COMBO", options, tuple(choices))
+            below = _inputs(choices.get(inputs.get(name)) or {})
+            yield from _specs(((f"{name}.{key}", *more) for key, *more in below), inputs)
+        elif kind in WIDGET_TYPES and not options.get("forceInput"):
+            yield name, Spec(kind, options, listed)
 
 
 def _inputs(groups: Json, order: Json | None = None) -> Iterator[tuple[str, Any, Json]]:

@@ -137,7 +137,7 @@ def test_a_dropped_websocket_is_survived(comfy: ComfyServer) -> None:
 
 
 async def _abort(client: ComfyClient) -> None:
-    for connections in list(client._http.connector._acquired):  # type: ignore[union-attr]
+    for connections in list(client.remote.http.connector._acquired):  # type: ignore[union-attr]
         transport = connections.transport
         if transport is not None:
             transport.abort()

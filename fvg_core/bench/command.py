@@ -1,0 +1,155 @@
+"""`python -m fvg_core batch`: its arguments, how it is interrupted, what it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BatchError
+from .address import parse_setting
+from .anchors import FOLDER, Pictures, read_choices
+from .batch import Entries, Request, run
+from .prompt_list import parse_seeds, read_entries
+from .runner import Patience
+from .servers import Server
+from .store import read_id
+from .suites import SUITES, suite_entries
+
+INTERRUPTED = 130  # exit status
+
+
+@contextlib.contextmanager
+def listed(prompts: str) -> Iterator[Entries]:
+    """The entries of a file, or of standard input (`-`), which is kept to be read twice."""
+    if prompts != "-":
+        yield lambda: read_entries(Path(prompts))
+        return
+    with tempfile.TemporaryDirectory(prefix="fvg-batch-") as folder:
+        copy = Path(folder) / "stdin"
+        with copy.open("wb") as out:
+            shutil.copyfileobj(sys.stdin.buffer, out)
+        yield lambda: read_entries(copy)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's arguments as the person gave them; `--help` says what each is."""
+
+    prompts: str | None
+    template: Path | None
+    out: Path
+    servers: list[str]
+    settings: list[str]
+    seeds: str | None
+    prompt_to: str | None
+    suite: str | None
+    prompts_dir: Path | None
+    dimensions: list[str]
+    retries: int
+    interleave: bool
+    stop_after: str | None
+    anchors: Path | None
+    choices: Path | None
+
+    def check(self) -> None:
+        """Refuse what does not go together."""
+        if self.template is None:
+            raise BatchError("Name the workflow to run: --template workflow.json.")
+        if (self.prompts is None) == (self.suite is None):
+            raise BatchError(f"Name a prompt list, or a suite with --suite {'|'.join(SUITES)}.")
+        if self.suite is not None and (self.prompts_dir is None or self.seeds is not None):
+            raise BatchError("A suite needs --prompts-dir, and brings its own seeds.")
+        if self.stop_after not in (None, "anchors"):
+            raise BatchError(f"--stop-after {self.stop_after!r} is unknown; expected anchors.")
+        if self.stop_after and (self.anchors or self.choices):
+            raise BatchError("--stop-after anchors draws them; --anchors and --choices use them.")
+
+    def entries(self, stack: contextlib.ExitStack) -> Entries:
+        if self.prompts is not None:
+            return stack.enter_context(listed(self.prompts))
+        suite, folder, only = self.suite, self.prompts_dir, tuple(self.dimensions)
+        assert suite is not None
+        assert folder is not None
+        return lambda: suite_entries(suite, folder, only)
+
+    def pictures(self) -> Pictures | None:
+        if self.anchors is None and self.choices is None:
+            return None
+        choices = None if self.choices is None else read_choices(self.choices)
+        return Pictures(self.anchors or self.out, choices)
+
+
+def command(given: Arguments) -> int:
+    """Run the command; the exit status."""
+    given.check()
+    assert given.template is not None
+    with contextlib.ExitStack() as stack:
+        entries = given.entries(stack)
+        servers = tuple(dict.fromkeys(given.servers))
+        pictures = given.pictures()
+        request = Request(
+            entries,
+            given.template,
+            given.out,
+            servers,
+            tuple(map(parse_setting, given.settings)),
+            parse_seeds(given.seeds) if given.seeds is not None else (),
+            given.prompt_to,
+            Patience(retries=given.retries),
+            pictures,
+            # Only on one server does the second phase find the pictures of the first.
+            anchors_first=not given.interleave and len(servers) == 1 and pictures is None,
+            only_anchors=given.stop_after is not None,
+        )
+        if next(request.each(), None) is None:
+            raise BatchError("The prompt list is empty.")
+        return _interruptible(run(request))
+
+
+def cancel(out: Path, servers: list[str]) -> int:
+    """Take the jobs of the batch in `out` out of the servers' queues; the exit status."""
+    phases = [folder for folder in (out / FOLDER, out) if (folder / "batch.json").exists()]
+    ids = [read_id(folder) for folder in phases or [out]]
+
+    async def remove() -> int:
+        count = 0
+        for url in servers:
+            for batch_id in ids:
+                server = Server(url, batch_id)
+                async with server.remote:
+                    count += await server.remove_ours()
+        return count
+
+    print(f"{asyncio.run(remove())} jobs removed")
+    return 0
+
+
+def _interruptible(work: Any) -> int:
+    """Run it; Ctrl-C and a termination end it with what is finished kept."""
+
+    async def guarded() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        if sys.platform != "win32":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        status: int = await work
+        return status
+
+    try:
+        return asyncio.run(guarded())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(
+            "Stopped. What is finished is kept; at most two jobs are still on each server. The "
+            "same command goes on with them, --cancel removes them.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED

@@ -1,0 +1,223 @@
+"""Runs a list of work on servers: each takes the next job as soon as it is free."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import BatchError, HostError
+from .pool import Job, Pool
+from .results import Json, OutputFile, RejectedError, Result, UnreachableError, raise_failure
+from .servers import ForgottenError, Server
+from .store import Kept, Store, file_name, safe_ending
+from .template import GENERATOR, PICKER, Work
+
+AHEAD = 2  # jobs on a server at once, so that it never waits for us
+MOST_LOSSES = 5  # times a server may forget the same job
+LONGEST_BACKOFF_S = 300.0
+
+
+class Report(Protocol):
+    """Who is told how the batch goes."""
+
+    def finished(self, work: Work, skipped: int) -> None: ...
+
+    def set_aside(self, work: Work, why: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def step(self, server: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`retries` of a failed job, the first after `backoff_s`, then twice as long each time.
+
+    `gone_s`: how long all servers may be away before the batch gives up.
+    """
+
+    retries: int = 2
+    backoff_s: float = 5.0
+    gone_s: float = 1800.0
+
+
+class Runner:
+    """Runs `works` on `servers` (greeted) into `store`; counts what it set aside."""
+
+    def __init__(
+        self,
+        works: Iterator[Work],
+        servers: list[Server],
+        store: Store,
+        report: Report,
+        patience: Patience,
+    ) -> None:
+        self.servers, self.store, self.report, self.patience = servers, store, report, patience
+        self.pool = Pool(works, servers, store)
+        self.aside = 0
+
+    async def run(self) -> None:
+        """Until everything is done or set aside. Raises BatchError where it cannot go on."""
+        tasks = [asyncio.create_task(self._work_at(server)) for server in self.servers * AHEAD] + [
+            asyncio.create_task(server.listen(self.report.step)) for server in self.servers
+        ]
+        end = asyncio.create_task(self.pool.all_done.wait())
+        try:
+            await asyncio.wait([end, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in (end, *tasks):
+                task.cancel()
+            await asyncio.gather(end, *tasks, return_exceptions=True)
+
+    async def _work_at(self, server: Server) -> None:
+        while True:
+            if not server.alive:
+                await self._wait_for(server)
+            job = await self.pool.take(server)
+            try:
+                await self._do(server, job)
+            except UnreachableError as error:
+                server.alive = False
+                self.pool.give_back(job)
+                self.report.say(str(error))
+
+    async def _wait_for(self, server: Server) -> None:
+        async with server.recovering:
+            if server.alive:
+                return
+            self.pool.release(server)
+            while True:
+                try:
+                    come_back = server.come_back(self.report.say)
+                    await asyncio.wait_for(come_back, self.patience.gone_s)
+                    return
+                except asyncio.TimeoutError:
+                    if not any(other.alive for other in self.servers):
+                        raise BatchError(
+                            f"No server answered for {self.patience.gone_s / 60:.0f} minutes. What "
+                            "is finished is kept; the same command goes on."
+                        ) from None
+
+    async def _do(self, server: Server, job: Job) -> None:
+        started = time.monotonic()
+        name = job.name(self.store.id)
+        try:
+            while await server.failed_before(name):
+                job.attempt += 1  # in an earlier run; not to be taken for this one's
+                name = job.name(self.store.id)
+            if server.url in job.placed and name not in server.known:
+                job.losses += 1
+            if job.losses > MOST_LOSSES:
+                self._drop(job, f"It was lost {job.losses} times, each time with its server.")
+                return
+            job.placed.add(server.url)
+            await server.place(job.work, name)
+            entry = await server.end_of(name)
+            raise_failure(entry)
+            seconds = _run_seconds(entry) or time.monotonic() - started
+            await self._fetch(server, job, Result(name, entry["outputs"], frozenset(), seconds))
+        except UnreachableError:
+            raise
+        except ForgottenError:
+            server.known.discard(name)
+            self.pool.give_back(job)
+        except RejectedError as error:  # it would be refused again
+            self._drop(job, str(error))
+        except HostError as error:
+            self._failed(job, error)
+        else:
+            self.pool.finished(job)
+            self.report.finished(job.work, self.pool.skipped)
+
+    def _failed(self, job: Job, error: HostError) -> None:
+        job.failures += 1
+        if job.failures > self.patience.retries:
+            self._drop(job, str(error))
+            return
+        pause = min(self.patience.backoff_s * 2 ** (job.failures - 1), LONGEST_BACKOFF_S)
+        self.report.say(f"{job.work.entry.prompt[:60]!r} failed, again in {pause:.0f} s: {error}")
+        job.placed.clear()
+        self.pool.again(job, pause)
+
+    def _drop(self, job: Job, why: str) -> None:
+        self.store.set_aside({"key": job.work.key, **recipe(job.work), "error": why})
+        self.aside += 1
+        self.pool.dropped(job)
+        self.report.set_aside(job.work, why)
+
+    async def _fetch(self, server: Server, job: Job, result: Result) -> None:
+        parts: list[tuple[Path, Kept]] = []
+        try:
+            for file, name in named_files(job.work, result):
+                chunks = server.remote.download(file)
+                parts.append(await self.store.download(chunks, name))
+            line = recipe(job.work) | {
+                "seconds": round(result.seconds, 3),
+                "failures": job.failures,
+                "server": server.url,
+                "comfyui": server.version,
+                "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            }
+            self.store.keep(job.work.key, parts, line)
+        finally:
+            for part, _ in parts:
+                part.unlink(missing_ok=True)
+
+
+def recipe(work: Work) -> Json:
+    """What made a work, for the manifest."""
+    return {
+        "prompt": work.entry.prompt,
+        "seed": work.seed,
+        "line": work.entry.line,
+        "uploads": [name for name, _ in work.uploads],
+        "api_prompt": work.prompt,
+    }
+
+
+def named_files(work: Work, result: Result) -> list[tuple[OutputFile, str]]:
+    """The files worth keeping and their names here; HostError where the run left none.
+
+    Candidates are no results, unless the template ends with them.
+    """
+    saved = [file for file in result.files() if file.type == "output"]
+    kinds = {number: node["class_type"] for number, node in work.prompt.items()}
+    saved = [file for file in saved if kinds.get(file.node) not in (GENERATOR, PICKER)] or [
+        file for file in result.files() if kinds.get(file.node) == GENERATOR
+    ]
+    if not saved:
+        raise HostError(
+            "The run left no file. Does the template end in a save node, and does nothing in it "
+            "wait for a click?"
+        )
+    if not work.entry.targets:
+        return [(file, file_name(work, file.filename, i)) for i, file in enumerate(saved)]
+    target = work.entry.targets[0]
+    ending = safe_ending(target)
+    fitting = [file for file in saved if safe_ending(file.filename) == ending]
+    if not fitting:
+        raise BatchError(
+            f"The suite wants {ending} files, and the template saves {saved[0].filename!r}. "
+            "Set the format of its save node."
+        )
+    return [(fitting[0], target)]
+
+
+def _run_seconds(entry: Json) -> float | None:
+    """Seconds between start and end, as the server noted them."""
+    times = {
+        kind: data.get("timestamp")
+        for kind, data in entry.get("status", {}).get("messages", ())
+        if kind in ("execution_start", "execution_success")
+    }
+    if len(times) < 2 or None in times.values():
+        return None
+    return (times["execution_success"] - times["execution_start"]) / 1000

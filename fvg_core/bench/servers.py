@@ -1,0 +1,177 @@
+"""One server of a batch: placing a job on it, waiting for its end, finding it again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import FVGError, HostError
+from .remote import RemoteComfy
+from .results import Event, Json, UnreachableError
+from .template import Work
+
+MARK = "fvg_batch"  # in the extra data of our jobs: the batch they belong to
+OLDEST = (0, 20, 1)  # the oldest ComfyUI the pack was run on
+LOOKED_BACK = 64  # history entries read for results that an earlier run did not fetch
+SILENCE_S = 5.0  # how long to trust a silent websocket
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # between looks for a server that is away
+ENDS = ("execution_success", "execution_error", "execution_interrupted")
+
+
+class ForgottenError(HostError):
+    """A job is neither in the server's queue nor in its history: it was restarted or emptied."""
+
+
+class Server:
+    """A server that works for the batch `batch_id`.
+
+    `known` are prompt ids of this batch that it has already; `own` waits for jobs among them.
+    `accept` is given its node types, and raises where it lacks what the batch needs.
+    """
+
+    def __init__(
+        self, url: str, batch_id: str, accept: Callable[[dict[str, Json]], None] | None = None
+    ) -> None:
+        # The same client id in every run, so that a job of a killed run reports to its heir.
+        self.remote = RemoteComfy(url, client_id=batch_id)
+        self.url, self.batch_id = self.remote.url, batch_id
+        self._accept = accept
+        self.version = "unknown"
+        self.known: set[str] = set()
+        self.own: deque[Any] = deque()
+        self.alive = False
+        self.recovering = asyncio.Lock()
+        self._uploaded: set[str] = set()
+        self._ended: dict[str, asyncio.Event] = {}
+
+    async def greet(self) -> None:
+        """Ask who it is and what it has of ours; HostError if it is not a ComfyUI to use."""
+        stats = await self.remote.system_stats()
+        system = stats.get("system") if isinstance(stats, dict) else None
+        if not isinstance(system, dict):
+            raise HostError(f"{self.url} answers, but not as ComfyUI does. Is this the right port?")
+        self.version = str(system.get("comfyui_version", "unknown"))
+        found = re.match(r"(\d+)\.(\d+)\.(\d+)", self.version)
+        if found and tuple(map(int, found.groups())) < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise HostError(f"{self.url} is ComfyUI {self.version}; {oldest} or newer is needed.")
+        if self._accept is not None:
+            self._accept(await self.remote.object_info())
+        waiting = [item for items in await self.remote.queue() for item in items]
+        past = (await self.remote.recent(LOOKED_BACK)).values()
+        jobs = [*waiting, *(entry["prompt"] for entry in past if entry.get("prompt"))]
+        self.known = {job[1] for job in jobs if is_ours(job, self.batch_id)}
+        self._uploaded.clear()
+        self.alive = True
+
+    async def place(self, work: Work, prompt_id: str) -> None:
+        """Queue the work, unless the server has it already under this id."""
+        if prompt_id in self.known:
+            return
+        for name, path in work.uploads:
+            if name not in self._uploaded:
+                content = await asyncio.to_thread(path.read_bytes)
+                await self.remote.upload_image(name, content)
+                self._uploaded.add(name)
+        extra = {MARK: self.batch_id}
+        given = await self.remote.submit(
+            work.prompt, work.workflow, prompt_id=prompt_id, extra=extra
+        )
+        if given != prompt_id:
+            await self.remote.interrupt(given)
+            raise HostError(
+                f"{self.url} gives jobs names of its own, so they could not be found again. "
+                "Update that ComfyUI."
+            )
+        self.known.add(prompt_id)
+
+    async def end_of(self, prompt_id: str) -> Json:
+        """The history entry of a placed job, once it has one; ForgottenError if it never will."""
+        ended = self._ended.setdefault(prompt_id, asyncio.Event())
+        pause = 0.05
+        try:
+            while True:
+                if entry := await self.remote.history(prompt_id):
+                    return entry
+                if not await self._has(prompt_id):
+                    if entry := await self.remote.history(prompt_id):
+                        return entry
+                    raise ForgottenError(f"{self.url} forgot a job; was it restarted?")
+                pause = 0.05 if ended.is_set() else min(2 * pause, SILENCE_S)
+                if ended.is_set():
+                    await asyncio.sleep(pause)
+                else:
+                    await _wait(ended, pause)
+        finally:
+            del self._ended[prompt_id]
+
+    async def _has(self, prompt_id: str) -> bool:
+        return any(item[1] == prompt_id for items in await self.remote.queue() for item in items)
+
+    async def failed_before(self, prompt_id: str) -> bool:
+        """Whether the server remembers that this job failed."""
+        entry = await self.remote.history(prompt_id) if prompt_id in self.known else None
+        return entry is not None and entry.get("status", {}).get("status_str") == "error"
+
+    async def listen(self, step: Callable[[str, str], None]) -> None:
+        """Follow the websocket for ever; jobs wake up when their end is told.
+
+        `step` hears the server's address and how far its running node is.
+        """
+        while True:
+            try:
+                async for prompt_id, event in self.remote.events():
+                    self._heard(prompt_id, event, step)
+            except HostError:
+                pass  # end_of asks by itself; whether the server is gone shows there
+            await asyncio.sleep(1)
+
+    def _heard(self, prompt_id: str, event: Event, step: Callable[[str, str], None]) -> None:
+        if prompt_id not in self._ended:
+            return
+        if event.kind == "progress":
+            step(self.url, f"{event.value:.0f}/{event.maximum:.0f}")
+        if event.kind in ENDS or (event.kind == "executing" and event.node is None):
+            self._ended[prompt_id].set()
+
+    async def come_back(self, say: Callable[[str], None]) -> None:
+        """Return once the server is fit for use again, having asked more and more rarely.
+
+        `say` hears why one that answers is not fit; a proxy may answer anything meanwhile.
+        """
+        pause, said = FIRST_PAUSE_S, ""
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            try:
+                return await self.greet()
+            except UnreachableError:
+                continue
+            except FVGError as error:
+                if str(error) != said:
+                    said = str(error)
+                    say(said)
+
+    async def remove_ours(self) -> int:
+        """Take every job of this batch out of the queue, the running one too; how many."""
+        running, waiting = await self.remote.queue()
+        ours = [job[1] for job in (*waiting, *running) if is_ours(job, self.batch_id)]
+        for prompt_id in ours:
+            await self.remote.interrupt(prompt_id)
+        return len(ours)
+
+
+def is_ours(job: Any, batch_id: str) -> bool:
+    """Whether a job (number, prompt id, prompt, extra data, ...) belongs to the batch."""
+    extra = job[3] if isinstance(job, list) and len(job) > 3 else None
+    return isinstance(extra, dict) and extra.get(MARK) == batch_id
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        return

@@ -1,0 +1,93 @@
+"""Anchors before videos, and pictures of an earlier batch."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from batch_parts import api_prompt, template
+from PIL import Image
+
+from fvg_core.bench.anchors import FOLDER, Pictures, ends_at_picker, read_choices
+from fvg_core.bench.contact_sheet import write_contact_sheet
+from fvg_core.bench.prompt_list import Entry
+from fvg_core.bench.store import Store
+from fvg_core.errors import BatchError
+
+EVIL = '<script>document.title = "broken"</script> "a dog" & \'two\' cats'
+
+
+def draw(out: Path, count: int = 2) -> list[str]:
+    """Anchors of two prompts, `count` pictures each, as a batch leaves them; their keys."""
+
+    async def content(color: tuple[int, int, int]):
+        png = io.BytesIO()
+        Image.new("RGB", (64, 32), color).save(png, "PNG")
+        yield png.getvalue()
+
+    keys = []
+    with Store(out / FOLDER) as store:
+        for i, prompt in enumerate(("a dog", EVIL)):
+            key = str(i) * 64
+            parts = [
+                asyncio.run(store.download(content((90 * i, 90 * n, 0)), f"{i}-{n}.png"))
+                for n in range(count)
+            ]
+            store.keep(key, parts, {"prompt": prompt, "seed": i})
+            keys.append(key)
+    return keys
+
+
+def test_the_first_phase_is_the_graph_up_to_the_picker(tmp_path: Path):
+    work = template(tmp_path).work(Entry("p", targets=("video/1.mp4",)), 1)
+    part = ends_at_picker(work)
+    assert set(part.prompt) == {"5", "8", "9"}
+    assert part.prompt["9"] == {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}
+    assert part.key != work.key
+    assert part.entry.targets == ()
+    assert part.prompt["8"] == work.prompt["8"]
+    other = template(tmp_path, [("Anchored Wan Sampler.steps", "3")]).work(Entry("p"), 1)
+    assert ends_at_picker(other).key == part.key  # other videos, same anchors
+    plain = {n: node for n, node in api_prompt().items() if n == "12"}
+    assert ends_at_picker(replace(work, prompt=plain)) is None
+    assert template(tmp_path).draws
+
+
+def test_the_first_picture_goes_on_unless_someone_chose(tmp_path: Path):
+    _, two = draw(tmp_path)
+    first = Pictures(tmp_path)
+    assert first.give(Entry("a dog"), 0).anchor == tmp_path / "anchors" / "0-0.png"
+    own = Entry("a dog", anchor=tmp_path / "own.png")
+    assert first.give(own, 0) is own
+    with pytest.raises(BatchError, match="no anchor for 'a cat' with seed 0"):
+        first.give(Entry("a cat"), 0)
+    chosen = Pictures(tmp_path, {two: 1})
+    assert chosen.give(Entry(EVIL), 1).anchor == tmp_path / "anchors" / "1-1.png"
+    assert chosen.give(Entry("a dog"), 0) is None
+    for wrong in ({two: 2}, {"f" * 64: 0}):
+        with pytest.raises(BatchError, match="Choose again"):
+            Pictures(tmp_path, wrong)
+    with pytest.raises(BatchError, match="holds no anchors"):
+        Pictures(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": "1"}', '{"a": -1}', '{"a": true}'])
+def test_files_that_hold_no_choices(tmp_path: Path, text: str):
+    path = tmp_path / "choices.json"
+    path.write_text(text)
+    with pytest.raises(BatchError, match="choices"):
+        read_choices(path)
+
+
+def test_the_contact_sheet_needs_no_other_file(tmp_path: Path):
+    draw(tmp_path)
+    page = write_contact_sheet(tmp_path / FOLDER).read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert "http" not in page
+    assert "&lt;script&gt;document.title" in page
+    (tmp_path / FOLDER / "0-0.png").write_bytes(b"no picture")
+    with pytest.raises(BatchError, match="not a picture"):
+        write_contact_sheet(tmp_path / FOLDER)

@@ -1,0 +1,306 @@
+"""The batch command against real servers: killed, restarted, shared, refused."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.host import Install
+from dev.server import ComfyServer
+from fvg_core.bench.client import ComfyClient
+from fvg_core.bench.prompt_list import Entry
+from fvg_core.bench.servers import MARK
+from fvg_core.bench.store import read_id
+from fvg_core.bench.template import Template
+from fvg_core.bench.workflow import to_prompt
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "workflows" / "fvg_tiny.json"
+FAST = (
+    "Anchored Wan Sampler.steps=2",
+    "Anchor Image Generator.steps=2",
+    "Anchor Image Generator.candidates=1",
+    "Upscale for Watching.scale_by=1",
+)
+COLORS = ("red", "green", "blue", "yellow", "purple", "white")
+
+
+class Batch:
+    """The command on one folder; `run` waits for it, `start` does not."""
+
+    def __init__(self, folder: Path, *servers: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.out, self.list, self.servers = folder / "out", folder / "list.jsonl", servers
+        self.arguments = [str(self.list), "--template", str(TEMPLATE), "--seeds", "3"]
+        self.arguments.append("--interleave")
+
+    def write(self, *rows: dict) -> None:
+        self.list.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def start(self, *more: str, **how) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
+        command += ["--out", str(self.out)]
+        command += [part for text in FAST for part in ("--set", text)]
+        command += [part for url in self.servers for part in ("--server", url)]
+        command += more
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=ROOT, **pipes, **how)
+
+    def run(self, *more: str, **how) -> tuple[int, str]:
+        process = self.start(*more, **how)
+        said = "".join(process.communicate(timeout=240))
+        return process.returncode, said
+
+    def lines(self, name: str = "manifest.jsonl") -> list[dict]:
+        path = self.out / name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def videos(self) -> list[str]:
+        return sorted(p.name for p in self.out.rglob("*.mp4"))
+
+    def wait_for(self, count: int) -> None:
+        deadline = time.monotonic() + 120
+        while len(self.lines()) < count:
+            assert time.monotonic() < deadline, "the batch does not get on"
+            time.sleep(0.05)
+
+    def check(self, count: int) -> None:
+        """Exactly `count` videos, each in the manifest once, nothing half-written."""
+        lines = self.lines()
+        assert len(lines) == len({line["key"] for line in lines}) == count
+        assert sorted(file["name"] for line in lines for file in line["files"]) == self.videos()
+        assert not list(self.out.rglob("*.fvg-part"))
+
+
+def moving(count: int, shape: str = "circle") -> list[dict]:
+    text = "a {} " + shape + " moves right on a black background"
+    return [{"prompt": text.format(color)} for color in COLORS[:count]]
+
+
+def ours(client: ComfyClient, batch: Batch) -> int:
+    """How many jobs of the batch the server has finished."""
+    mark = read_id(batch.out)
+    return sum(e["prompt"][3].get(MARK) == mark for e in client.get("/history").values())
+
+
+@pytest.fixture
+def batch(comfy: ComfyServer, tmp_path: Path) -> Batch:
+    return Batch(tmp_path, comfy.url)
+
+
+def test_one_of_six_fails_and_the_rest_goes_on(batch: Batch, client: ComfyClient):
+    batch.write(*moving(5), {"prompt": "word " * 3000})
+    status, said = batch.run("--retries", "0")
+    assert status == 3, said
+    batch.check(5)
+    (failed,) = batch.lines("failed.jsonl")
+    assert "3000 words; at most 2000" in failed["error"]
+    assert "1 set aside" in said
+    line = batch.lines()[0]
+    assert (line["seed"], line["prompt"]) == (3, moving(1)[0]["prompt"])
+    assert line["api_prompt"]["15"]["inputs"]["steps"] == 2
+    content = (batch.out / line["files"][0]["name"]).read_bytes()
+    assert b"Anchored Wan Sampler" in content or b"FVGAnchoredWanSampler" in content
+    assert b'"widgets_values"' in content or b"widgets_values" in content  # drops onto the canvas
+    before = ours(client, batch)
+    assert batch.run("--retries", "0")[0] == 3
+    batch.check(5)
+    assert ours(client, batch) == before + 1  # only what had failed ran again
+
+
+def test_killed_stopped_and_full_clients_lose_nothing(batch: Batch, client: ComfyClient):
+    batch.write(*moving(6, "square"))
+    killed = batch.start()
+    batch.wait_for(1)
+    killed.kill()
+    killed.wait()
+    full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    status, said = batch.run(preexec_fn=full)
+    assert status == 1
+    assert "cannot be written: File too large" in said
+    stopped = batch.start()
+    batch.wait_for(3)
+    stopped.send_signal(signal.SIGINT)
+    said = "".join(stopped.communicate(timeout=60))
+    assert stopped.returncode == 130, said
+    assert "Stopped. What is finished is kept" in said
+    assert batch.run()[0] == 0
+    batch.check(6)
+    mark = read_id(batch.out)
+    jobs = [entry["prompt"] for entry in client.get("/history").values()]
+    numbers = sorted(job[0] for job in jobs if job[3].get(MARK) == mark)
+    assert numbers == list(range(numbers[0], numbers[0] + 6))  # nothing was queued twice
+
+
+def test_jobs_of_others_are_left_alone(batch: Batch, comfy: ComfyServer, client: ComfyClient):
+    other = client.submit({"1": {"class_type": "FVGGate", "inputs": {"name": "gate-batch"}}})
+    batch.write(*moving(4, "triangle"))
+    waiting = batch.start()
+    deadline = time.monotonic() + 60
+    while sum(MARK in job[3] for jobs in client.get("/queue").values() for job in jobs) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    waiting.kill()
+    waiting.wait()
+    status, said = batch.run("--cancel")
+    assert (status, said.strip()) == (0, "2 jobs removed")
+    assert [job[1] for jobs in client.get("/queue").values() for job in jobs] == [other]
+    (comfy.output / "gate-batch").touch()
+    while not (entry := client.history(other)):
+        time.sleep(0.2)
+    assert entry["status"]["status_str"] == "success"
+    assert batch.run()[0] == 0
+    batch.check(4)
+
+
+def test_the_workflow_in_a_file_is_the_one_that_ran(client: ComfyClient, tmp_path: Path):
+    """What a saved video shows when it is dropped on the canvas queues the same prompt."""
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(b"any")
+    info = client.object_info()
+    base = Template.load(TEMPLATE, info, [setting.split("=") for setting in FAST])
+    sampler = (("Anchored Wan Sampler.cfg", 2.5),)
+    for entry in (
+        Entry("a red circle"),
+        Entry("a red circle", 1, None, "blue", (32, 48), None, sampler),
+        Entry("a red circle", anchor=picture),
+    ):
+        work = base.work(entry, 5)
+        assert to_prompt(work.workflow, info) == work.prompt
+
+
+def test_an_anchor_a_size_and_a_suite_of_ones_own(batch: Batch, tmp_path: Path):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(tmp_path / "red.png")
+    row = {"prompt": "a red circle", "anchor": "red.png", "size": "64x64", "negative": "blue"}
+    batch.write(row)
+    assert batch.run()[0] == 0
+    batch.check(1)
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    (prompts / "7_numeracy.txt").write_text("a red circle\na green circle\n")
+    suite = Batch(tmp_path / "suite", *batch.servers)
+    suite.arguments = ["--template", str(TEMPLATE), "--suite", "t2v-compbench"]
+    suite.arguments += ["--prompts-dir", str(prompts), "--dimension", "generative_numeracy"]
+    assert suite.run()[0] == 0
+    made = sorted(str(p.relative_to(suite.out)) for p in suite.out.rglob("*.mp4"))
+    assert made == [f"video/generative_numeracy/000{n}.mp4" for n in (1, 2)]
+
+
+def test_anchors_first_then_a_choice(batch: Batch, client: ComfyClient):
+    """One batch in two phases; one that stops for a person, and goes on with the choice."""
+    batch.arguments.remove("--interleave")
+    batch.write(*moving(2, "pentagon"))
+    two = ("--set", "Anchor Image Generator.candidates=2")
+    status, said = batch.run(*two, "--stop-after", "anchors")
+    assert status == 0
+    assert str(batch.out / "anchors" / "contact_sheet.html") in said
+    drawn = batch.lines("anchors/manifest.jsonl")
+    assert [len(line["files"]) for line in drawn] == [2, 2]
+    assert not batch.videos()
+    assert batch.run(*two)[0] == 0
+    batch.check(2)
+    for line in batch.lines():  # the pictures were found again, not drawn
+        assert "8" in line["api_prompt"]
+    choices = batch.out / "choices.json"
+    choices.write_text(json.dumps({drawn[1]["key"]: 1}))
+    chosen = Batch(batch.list.parent / "chosen", *batch.servers)
+    chosen.list = batch.list
+    chosen.arguments[0] = str(batch.list)
+    assert chosen.run("--choices", str(choices), "--anchors", str(batch.out))[0] == 0
+    chosen.check(1)
+    (line,) = chosen.lines()
+    assert line["prompt"] == drawn[1]["prompt"]
+    digest = drawn[1]["files"][1]["sha256"]
+    assert line["uploads"] == [f"fvg-anchor-{digest[:16]}.png"]
+
+
+def test_what_cannot_work_is_refused_before_anything_is_queued(
+    batch: Batch, client: ComfyClient, tmp_path: Path
+):
+    batch.write(*moving(1), {"prompt": "p", "set": {"Anchor Picker.policy": "frist"}})
+    known = len(client.get("/history"))
+    for more, why in (
+        ((), "Line 2 ('p'): Anchor Picker.policy has no 'frist'. Nearest: 'first'"),
+        (("--set", "Anchored Wan Sampler.setps=2"), "Nearest: 'Anchored Wan Sampler.steps'"),
+        (("--seeds", "4-0"), "is not understood"),
+    ):
+        status, said = batch.run(*more)
+        assert status == 1
+        assert why in said
+        assert "Traceback" not in said
+    assert len(client.get("/history")) == known
+    assert not any(client.get("/queue").values())
+    with website(tmp_path) as url:
+        batch.servers = (url,)
+        status, said = batch.run()
+    assert status == 1
+    assert "Is this the right" in said
+    batch.servers = ("http://127.0.0.1:9",)
+    assert "Is the server running?" in batch.run()[1]
+
+
+def test_the_example_of_the_page_runs(comfy: ComfyServer):
+    page = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = code.replace("http://127.0.0.1:8188", comfy.url)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", ran.stdout), ran.stderr
+
+
+@contextlib.contextmanager
+def website(folder: Path) -> Iterator[str]:
+    """Something that answers HTTP and is no ComfyUI."""
+    (folder / "system_stats").write_text("<html>hello</html>")
+    handler = lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def kill(server: ComfyServer) -> None:
+    """End a server and what it started at once, without a word."""
+    os.killpg(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+
+
+def test_servers_that_die(install: Install, comfy: ComfyServer, client: ComfyClient, tmp_path):
+    """One is restarted in the middle; then, of two, one goes for good."""
+    how = {"only_pack": True, "env": {"OMP_NUM_THREADS": "1"}}
+    with ComfyServer(install, tmp_path / "second", **how) as first:
+        alone = Batch(tmp_path / "alone", first.url)
+        alone.write(*moving(4, "star"))
+        process = alone.start()
+        alone.wait_for(1)
+        kill(first)
+        with ComfyServer(install, tmp_path / "second", port=first.port, **how) as again:
+            said = "".join(process.communicate(timeout=240))
+            assert process.returncode == 0, said
+            alone.check(4)
+            both = Batch(tmp_path / "both", again.url, comfy.url)
+            both.write(*moving(6, "ring"))
+            process = both.start()
+            both.wait_for(2)
+            kill(again)
+            said = "".join(process.communicate(timeout=240))
+            assert process.returncode == 0, said
+            both.check(6)
+            assert len({line["server"] for line in both.lines()}) == 2
