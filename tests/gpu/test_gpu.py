@@ -14,7 +14,7 @@ HOST_TESTS = Path(__file__).resolve().parents[1] / "host"
 sys.path.append(str(HOST_TESTS))
 
 from graphs import LORA, Builder  # noqa: E402
-from test_hold import Outcome, Runner, _wan_statistics  # noqa: E402
+from test_hold import Outcome, Runner, normalised  # noqa: E402
 
 from dev.server import ComfyServer  # noqa: E402
 from fvg_core.bench.client import ComfyClient  # noqa: E402
@@ -64,8 +64,7 @@ def anchored(weight_dtype: str, batch: int = 1) -> Builder:
 
 
 def check(outcome: Outcome, step: float) -> None:
-    mean, std = _wan_statistics()
-    clean = (outcome.clean - mean) / std
+    clean = normalised(outcome.clean)
     assert outcome.calls
     for call in outcome.calls:
         given = call["x"][:, :, 0].float()

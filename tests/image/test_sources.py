@@ -22,7 +22,7 @@ def test_one(source):
     assert source_of(*GIVEN[source]) == source
 
 
-@pytest.mark.parametrize("pair", itertools.combinations(GIVEN, 2))
+@pytest.mark.parametrize("pair", [*itertools.combinations(GIVEN, 2)])
 def test_several(pair):
     (inputs_a, *a), (inputs_b, *b) = (GIVEN[name] for name in pair)
     others = [x if x not in ("none", "") else y for x, y in zip(a, b, strict=True)]

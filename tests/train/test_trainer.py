@@ -407,3 +407,16 @@ def test_a_history_line_cut_short_by_a_kill_is_left_out(tmp_path):
     with open(tmp_path / "history.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 3, "lo')
     assert [h["step"] for h in read_history(tmp_path)] == [1, 2]
+
+
+def test_held_out_clips_are_seen_with_their_first_frame_and_without():
+    seen = []
+    wan = small_wan()
+    inner = wan.denoise
+    wan.denoise = lambda x, sigma, text: seen.append(sigma == 0) or inner(x, sigma, text)
+    with Trainer(wan, Clips(CLIPS), config(keep={"validation_clips": 1})) as trainer:
+        held_out_loss(trainer)
+    anchored, unanchored = seen
+    assert anchored[:, 0].all()
+    assert not anchored[:, 1:].any()
+    assert not unanchored.any()
