@@ -115,9 +115,9 @@ def _apply_model(
     if run is None:
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     plan = run.window(x, transformer_options)
-    given = hybrid(plan, x)
-    x0 = executor(given, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
-    return hold_x0(plan, given, x0)
+    x0 = executor(hybrid(plan, x), t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    # A hybrid of its own: in a step that EasyCache skips, it writes into what it was given.
+    return hold_x0(plan, hybrid(plan, x), x0)
 
 
 def _diffusion_model(executor, x, timestep, *args, **kwargs):

@@ -193,7 +193,8 @@ def test_step_caches_on_either_side(runner, cache, before):
     settings = {
         "reuse_threshold": 0.4,
         "start_percent": 0.1,
-        "end_percent": 0.95,
+        # LazyCache skips the whole prediction: after a skipped last step only the pin is left.
+        "end_percent": 0.95 if cache == "EasyCache" else 0.6,
         "verbose": False,
     }
     graph = Builder()

@@ -47,7 +47,7 @@ def test_weights_carry_their_recipe(name):
     _, metadata = read(name)
     assert metadata["format"] == "pt"
     recipe = json.loads(metadata["recipe"])
-    assert "lr" in recipe
+    assert {"lr", "learning_rate"} & recipe.keys()
 
 
 def test_the_config_fits_the_tensors():
