@@ -100,7 +100,7 @@ class TimeSteps(io.ComfyNode):
     ) -> io.NodeOutput:
         common = {"seed": 1, "steps": steps, "cfg": cfg, **SAMPLING}
         common |= {"positive": positive, "negative": negative}
-        ours = nodes.NODE_CLASS_MAPPINGS["FVGAnchoredWanSampler"].execute
+        ours = nodes.NODE_CLASS_MAPPINGS["FVGAnchoredWanSampler"].PREPARE_CLASS_CLONE(None).execute
         more = {"guidance_start": 0.0, "guidance_end": 1.0, "shift": 8.0}
 
         def stock(watch):
