@@ -1,17 +1,12 @@
 // The Anchor Image Generator's menu: draw one candidate again, or keep the seeds as they are.
 import { app } from "../../scripts/app.js";
+import { setWidget, widgetOf } from "./graph.js";
 import { candidateSeeds, withNewSeed } from "./generator/seeds.js";
 
 const NODE = "FVGAnchorImageGenerator";
 
-function widgetOf(node, name) {
-  return node.widgets?.find((widget) => widget.name === name);
-}
-
 function write(node, text) {
-  const widget = widgetOf(node, "seeds");
-  widget.value = text;
-  widget.callback?.(text);
+  setWidget(widgetOf(node, "seeds"), text);
   node.setDirtyCanvas(true, true);
 }
 

@@ -1,6 +1,7 @@
 // The Anchor Picker shows its candidates; a click writes the choice and queues the rest.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { findNode, setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./picker/panel.js";
 import { readState, withChoice } from "./picker/state.js";
@@ -15,33 +16,14 @@ function fileUrl({ subfolder, type }, filename) {
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
 }
 
-// Ids inside subgraphs are paths: "3:12" is node 12 inside node 3.
-function findNode(path) {
-  let graph = app.rootGraph ?? app.graph;
-  let node = null;
-  for (const id of String(path).split(":")) {
-    node = graph?.getNodeById(id) ?? null;
-    graph = node?.subgraph;
-  }
-  return node;
-}
-
-const widget = (node, name) => node?.widgets?.find((w) => w.name === name);
-
 // The widget that decides an input: where a subgraph shows it outside, the one on the subgraph.
 function deciding(node, name, path) {
   const link = node?.inputs?.find((input) => input.widget?.name === name)?.link;
   const outside = String(path).replace(/:?[^:]*$/, "");
-  if (link == null || !outside) return widget(node, name);
+  if (link == null || !outside) return widgetOf(node, name);
   const { origin_id: origin, origin_slot: slot } = node.graph.getLink(link);
   if (origin !== node.graph.inputNode?.id) return null; // another node's output decides
   return deciding(findNode(outside), node.graph.inputs[slot].name, outside);
-}
-
-function set(it, value) {
-  if (!it || it.value === value) return;
-  it.value = value;
-  it.callback?.(value);
 }
 
 const drawsSeeds = (it) => [it.options?.values].flat().includes("randomize");
@@ -70,13 +52,13 @@ function holdSeeds(seeds) {
     for (const [name, value] of Object.entries(inputs)) {
       if (!name.includes("seed") || !Number.isInteger(value)) continue;
       const node = findNode(path);
-      const control = widget(node, name)?.linkedWidgets?.find(drawsSeeds);
+      const control = widgetOf(node, name)?.linkedWidgets?.find(drawsSeeds);
       if (control) held.push([control, control.value]);
-      set(deciding(node, name, path), value);
-      set(control, "fixed");
+      setWidget(deciding(node, name, path), value);
+      setWidget(control, "fixed");
     }
   }
-  return () => held.forEach(([control, before]) => set(control, before));
+  return () => held.forEach(([control, before]) => setWidget(control, before));
 }
 
 // `state`: the one whose candidates were on the screen.
@@ -84,7 +66,7 @@ async function pick(node, picked, state) {
   const same = String(picked) === String(state.chosen);
   if (same && !state.waiting && state.policy === "stop") return; // a second click on the same
   choose(node, { ...state, chosen: picked });
-  set(deciding(node, "policy", pathOf(node)), "stop");
+  setWidget(deciding(node, "policy", pathOf(node)), "stop");
   show(node, { ...state, chosen: picked, waiting: false, policy: "stop" });
   const release = holdSeeds(state.seeds);
   try {
@@ -96,7 +78,7 @@ async function pick(node, picked, state) {
 
 function choose(node, { key, chosen }) {
   const choice = deciding(node, "choice", pathOf(node));
-  set(choice, withChoice(choice?.value, key, chosen));
+  setWidget(choice, withChoice(choice?.value, key, chosen));
 }
 
 function attach(node) {

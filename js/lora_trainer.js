@@ -1,6 +1,7 @@
 // The LoRA Trainer shows its run: live by events of the server, after a reload from what it keeps.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { findNode, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./training/panel.js";
 
@@ -8,17 +9,6 @@ const NODE = "FVGLoraTrainer";
 const EVENT = "fvg.training";
 
 const panels = new WeakMap(); // node -> panel
-
-// Ids inside subgraphs are paths: "3:12" is node 12 inside node 3.
-function findNode(path) {
-  let graph = app.rootGraph ?? app.graph;
-  let node = null;
-  for (const id of String(path).split(":")) {
-    node = graph?.getNodeById(id) ?? null;
-    graph = node?.subgraph;
-  }
-  return node;
-}
 
 function show(node, state) {
   const panel = panels.get(node);
@@ -33,7 +23,7 @@ function fileUrl(file) {
 }
 
 async function restore(node) {
-  const name = node.widgets?.find((widget) => widget.name === "lora_name")?.value;
+  const name = widgetOf(node, "lora_name")?.value;
   if (!name) return;
   const reply = await api.fetchApi(`/fvg/training?${new URLSearchParams({ name })}`);
   // An event that came meanwhile is newer than what was kept.

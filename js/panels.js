@@ -1,4 +1,5 @@
 // A panel of ours as a widget of a node, in both of the editor's renderers.
+import { useStyles } from "./elements.js";
 
 const left = new Map(); // node id -> the panel's element of a removed node that had this id
 
@@ -13,6 +14,8 @@ export function after(object, method, then) {
 
 // `panel`: {element, height in CSS pixels}.
 export function addPanel(node, name, type, panel) {
+  useStyles(new URL("./panels.css", import.meta.url).href);
+  panel.element.classList.add("fvg-panel");
   const widget = node.addDOMWidget(name, type, panel.element, {
     serialize: false,
     getMinHeight: () => panel.height,

@@ -1,20 +1,12 @@
 // The First-Frame Prompt Rewriter shows what it wrote beside the prompt, and takes edits of it.
 import { app } from "../../scripts/app.js";
+import { setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./rewriter/panel.js";
 import { readRewrites, withEdit, without } from "./rewriter/state.js";
 
 const NODE = "FVGFirstFramePromptRewriter";
 const KEPT = "fvg_rewrites"; // in the node's properties: survives a reload, a restart, a copy
-
-const widget = (node, name) => node.widgets?.find((w) => w.name === name);
-
-function set(node, name, value) {
-  const it = widget(node, name);
-  if (!it) return;
-  it.value = value;
-  it.callback?.(value);
-}
 
 function isLinked(node, name) {
   return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
@@ -23,11 +15,11 @@ function isLinked(node, name) {
 function attach(node) {
   const panel = createPanel({
     edit: (rewrite, text) => {
-      set(node, "edited", withEdit(widget(node, "edited")?.value, rewrite, text));
+      setWidget(widgetOf(node, "edited"), withEdit(widgetOf(node, "edited")?.value, rewrite, text));
       show();
     },
     discard: (keys) => {
-      set(node, "edited", without(widget(node, "edited")?.value, keys));
+      setWidget(widgetOf(node, "edited"), without(widgetOf(node, "edited")?.value, keys));
       show();
     },
     proceed: () => proceed(node).catch(console.warn),
@@ -36,9 +28,9 @@ function attach(node) {
   function show() {
     panel.render({
       rewrites: readRewrites(node.properties[KEPT]),
-      edits: widget(node, "edited")?.value ?? "",
-      prompt: isLinked(node, "prompt") ? null : (widget(node, "prompt")?.value ?? null),
-      stops: Boolean(widget(node, "stop_here")?.value),
+      edits: widgetOf(node, "edited")?.value ?? "",
+      prompt: isLinked(node, "prompt") ? null : (widgetOf(node, "prompt")?.value ?? null),
+      stops: Boolean(widgetOf(node, "stop_here")?.value),
     });
     const [width, height] = node.size;
     const least = node.computeSize()[1];
@@ -47,7 +39,7 @@ function attach(node) {
 
   addPanel(node, "rewrites", "FVG_REWRITES", panel);
   for (const name of ["prompt", "stop_here"]) {
-    const watched = widget(node, name);
+    const watched = widgetOf(node, name);
     if (watched) after(watched, "callback", show);
   }
   after(node, "onConfigure", show);
@@ -61,11 +53,11 @@ function attach(node) {
 
 // This run goes through; the next one stops again.
 async function proceed(node) {
-  set(node, "stop_here", false);
+  setWidget(widgetOf(node, "stop_here"), false);
   try {
     await app.queuePrompt(0, 1);
   } finally {
-    set(node, "stop_here", true);
+    setWidget(widgetOf(node, "stop_here"), true);
   }
 }
 

@@ -51,7 +51,7 @@ RECONNECT_S = 20.0  # how long a server may be unreachable before we give up
 
 
 class ComfyClient:
-    """One session with the server at `url`; a context manager."""
+    """A connection to the server at `url`; a context manager."""
 
     def __init__(self, url: str, *, timeout_s: float = 60) -> None:
         self.remote = RemoteComfy(url, timeout_s=timeout_s)
@@ -81,7 +81,7 @@ class ComfyClient:
         self.close()
 
     def close(self) -> None:
-        """End the session; the server keeps what it was given."""
+        """Disconnect; the server keeps what it was given."""
         if self._thread.is_alive():
             self._do(self.remote.close())
             self._loop.call_soon_threadsafe(self._loop.stop)

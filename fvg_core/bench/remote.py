@@ -20,7 +20,7 @@ PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)  # of
 
 
 class RemoteComfy:
-    """One session with the server at `url`; an async context manager.
+    """A connection to the server at `url`; an async context manager.
 
     Every method raises UnreachableError where nothing answers, HostError for an unwanted answer.
     """
@@ -36,7 +36,7 @@ class RemoteComfy:
         return self
 
     async def close(self) -> None:
-        """End the session; the server keeps what it was given."""
+        """Disconnect; the server keeps what it was given."""
         if self._http is not None:
             await self._http.close()
 
@@ -54,7 +54,7 @@ class RemoteComfy:
     @property
     def http(self) -> aiohttp.ClientSession:
         if self._http is None:
-            raise HostError("The session is not open: use `async with RemoteComfy(url)`.")
+            raise HostError("There is no connection yet: use `async with RemoteComfy(url)`.")
         return self._http
 
     async def request(self, method: str, path: str, **more: Any) -> Any:

@@ -1,5 +1,6 @@
 // The candidates inside the node: a click picks one, marks collect several.
-import { button, keyTarget, make, stylesheet } from "./elements.js";
+import { button, make, useStyles } from "../elements.js";
+import { keyTarget } from "./keys.js";
 import { percent, statusText } from "./state.js";
 
 const HEIGHTS = { empty: 44, grid: 320 }; // CSS pixels
@@ -11,7 +12,7 @@ const identity = (state) =>
 
 // `on`: {pick(indices, state), enlarge(index)}; `fileUrl(state, name)`: where a picture is.
 export function createPanel(fileUrl, on) {
-  if (!stylesheet.isConnected) document.head.append(stylesheet);
+  useStyles(new URL("./picker.css", import.meta.url).href);
   const status = make("div", "fvg-picker-status");
   const grid = make("div", "fvg-picker-grid");
   const useMarked = button("fvg-picker-use", "", "Pass on all that are marked", () =>

@@ -1,5 +1,6 @@
 // One candidate over the whole page, with the others below and the checklist beside it.
-import { button, keyTarget, make } from "./elements.js";
+import { button, make } from "../elements.js";
+import { keyTarget } from "./keys.js";
 import { percent } from "./state.js";
 
 const MOST_ZOOM = 16;

@@ -1,26 +1,13 @@
 // Original and rewrite side by side inside the node, with the checks; the rewrite can be edited.
+import * as elements from "../elements.js";
 import { readEdits, strangers } from "./state.js";
 
 export const HEIGHTS = { empty: 40, rewrite: 170 }; // CSS pixels
 
-const stylesheet = document.createElement("link");
-stylesheet.rel = "stylesheet";
-stylesheet.href = new URL("./panel.css", import.meta.url).href;
-
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  element.className = `fvg-rewriter-${className}`;
-  element.append(...children);
-  return element;
-}
-
-function button(label, title, onClick) {
-  const element = make("button", "button", label);
-  element.type = "button";
-  element.title = title;
-  element.addEventListener("click", onClick);
-  return element;
-}
+const make = (tag, name, ...children) =>
+  elements.make(tag, `fvg-rewriter-${name}`, ...children);
+const button = (label, title, onClick) =>
+  elements.button("fvg-rewriter-button", label, title, onClick);
 
 function checkMark({ name, passed, detail }) {
   const mark = make("span", passed ? "passed" : "failed", `${passed ? "✓" : "✗"} ${name}`);
@@ -32,7 +19,7 @@ function checkMark({ name, passed, detail }) {
 // `on`: {edit(rewrite, text), discard(keys), proceed()}.
 // `state`: {rewrites, edits (the widget's text), prompt (the widget's, null if linked), stops}.
 export function createPanel(on) {
-  if (!stylesheet.isConnected) document.head.append(stylesheet);
+  elements.useStyles(new URL("./panel.css", import.meta.url).href);
   let state = { rewrites: [], edits: "", prompt: null, stops: false };
   let at = 0;
 

@@ -1,4 +1,5 @@
 // What a training run looks like inside its node: one state in, one render.
+import { make, useStyles } from "../elements.js";
 import { drawCurve } from "./curve.js";
 
 const LEGEND = [
@@ -7,17 +8,6 @@ const LEGEND = [
   ["unanchored", "held out, without"],
 ];
 const HEIGHTS = { empty: 40, curve: 220, samples: 150 }; // CSS pixels
-
-const stylesheet = document.createElement("link");
-stylesheet.rel = "stylesheet";
-stylesheet.href = new URL("./panel.css", import.meta.url).href;
-
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.append(...children);
-  return element;
-}
 
 export function duration(seconds) {
   const s = Math.round(seconds);
@@ -39,7 +29,7 @@ export function statusText(state) {
 
 // `fileUrl` tells where a file of the server ({filename, subfolder, type}) can be loaded.
 export function createPanel(fileUrl) {
-  if (!stylesheet.isConnected) document.head.append(stylesheet);
+  useStyles(new URL("./panel.css", import.meta.url).href);
   const status = make("div", "fvg-training-status", "Not trained yet.");
   const canvas = make("canvas", "fvg-training-curve");
   const legend = make(

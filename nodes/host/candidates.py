@@ -151,7 +151,7 @@ def picture_folder(name: str) -> Path:
     return path
 
 
-def remember(node_id: str, wanted: Candidates) -> None:
+def note_handed_out(node_id: str, wanted: Candidates) -> None:
     """Note what a node hands out, for `candidates_stamp`."""
     _handed[node_id] = {path: _state(path) for path in wanted.paths}
 

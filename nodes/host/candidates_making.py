@@ -14,8 +14,9 @@ from comfy.cli_args import args
 from torch import Tensor
 
 from ...fvg_core.image import sources, store
-from .candidates import Candidates, picture_folder, remember
+from .candidates import Candidates, note_handed_out, picture_folder
 from .drawing import Draw, draws_in_batches, with_model, with_pipeline
+from .notices import tell
 from .pictures import fit
 
 
@@ -34,8 +35,8 @@ def make_candidates(
         wanted = _keep(hidden, wanted, inputs.get("pictures"))
     elif missing:
         _draw(hidden, wanted, missing, inputs)
-    _tell(hidden, f"{len(wanted.files)} candidates, {found} of them found on disk")
-    remember(hidden.unique_id, wanted)
+    tell(hidden.unique_id, f"{len(wanted.files)} candidates, {found} of them found on disk")
+    note_handed_out(hidden.unique_id, wanted)
     return store.read_pictures(wanted.paths), wanted
 
 
@@ -112,13 +113,6 @@ def _texts(hidden, recipe: Mapping[str, Any]) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in everything.items()}
 
 
-def _tell(hidden, text: str) -> None:
-    from server import PromptServer
-
-    server = PromptServer.instance
-    server.send_progress_text(text, hidden.unique_id, server.client_id)
-
-
 class _Progress:
     """Steps of all candidates together, which one is drawn, and each one as it is finished."""
 
@@ -131,7 +125,7 @@ class _Progress:
     def start(self, places: list[int]) -> None:
         self._group = len(places)
         numbers = ", ".join(str(place + 1) for place in places)
-        _tell(self._hidden, f"candidate {numbers} of {self._of}")
+        tell(self._hidden.unique_id, f"candidate {numbers} of {self._of}")
 
     def step(self, step: int, preview: tuple | None = None) -> None:
         done = self._done * self._steps + step * self._group

@@ -18,6 +18,7 @@ from torch import Tensor
 from ...fvg_core.files import write_whole
 from ...fvg_core.image import read_choices, write_choices
 from ...fvg_core.image.graph import is_link
+from ...fvg_core.image.store import to_pil
 
 _SUBFOLDER = "fvg/picker"
 _THUMB = 320  # pixels, the longer side
@@ -34,7 +35,7 @@ def save_views(images: Tensor, key: str, *, keep: bool) -> dict[str, Any]:
     folder = Path(folder_paths.get_directory_by_type(kind)) / subfolder
     full, thumbs = [], []
     for i, image in enumerate(images):
-        picture = to_picture(image)
+        picture = to_pil(image)
         full.append(_save(picture, folder / f"candidate-{i:02d}.jpg"))
         if max(picture.size) > _THUMB:
             picture.thumbnail((_THUMB, _THUMB))
@@ -42,12 +43,6 @@ def save_views(images: Tensor, key: str, *, keep: bool) -> dict[str, Any]:
         else:
             thumbs.append(full[-1])
     return {"full": full, "thumbs": thumbs, "subfolder": subfolder, "type": kind}
-
-
-def to_picture(image: Tensor) -> Image.Image:
-    """One image [H, W, 3 or more] in [0, 1], without its alpha."""
-    pixels = (image[..., :3].clamp(0, 1) * 255).round().byte()
-    return Image.fromarray(pixels.cpu().numpy())
 
 
 def _save(picture: Image.Image, path: Path) -> str:

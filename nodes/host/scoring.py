@@ -21,10 +21,10 @@ from ...fvg_core.image.scoring import (
     read_scores,
     write_scores,
 )
+from ...fvg_core.image.store import to_pil
 from ...fvg_core.image.tiny_scoring import tiny_questions, tiny_scores
 from ...fvg_core.llm import LanguageModel
 from .llm import open_model
-from .picker import to_picture
 
 SCORERS = ("tiny world", "server")
 
@@ -34,7 +34,7 @@ def score(images: Tensor, report: str, backend: str) -> str:
 
     Raises AnchorError, or LanguageModelError for a server that does not answer.
     """
-    pictures = [to_picture(image) for image in images]
+    pictures = [to_pil(image) for image in images]
     if backend == "tiny world":
         entities = read_entities(report)
         questions = tiny_questions(entities)

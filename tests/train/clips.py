@@ -9,8 +9,10 @@ from torch import Tensor
 
 from fvg_core.backbones.diffusers_wan import DiffusersWan
 from fvg_core.train.config import TrainConfig
+from fvg_core.train.trainer import Trainer
 
 CHANNELS, FRAMES, SIDE, TEXT_LENGTH, TEXT_DIM = 16, 3, 4, 6, 12
+CLIPS = 14
 
 
 def small_wan(seed: int = 0, **more) -> DiffusersWan:
@@ -71,3 +73,16 @@ def config(**more) -> TrainConfig:
     for key, value in more.items():
         quick[key] = {**quick.get(key, {}), **value} if isinstance(value, dict) else value
     return TrainConfig.parse(quick)
+
+
+def trained(steps: int | None = None, **more) -> dict[str, torch.Tensor]:
+    with Trainer(small_wan(), Clips(CLIPS), config(**more)) as trainer:
+        for state in trainer.run():
+            if state.step == steps:
+                break
+        return trainer.adapter.state()
+
+
+def assert_equal(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)

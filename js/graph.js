@@ -1,0 +1,21 @@
+// Nodes of the open graph, and what their widgets hold.
+import { app } from "../../scripts/app.js";
+
+// Ids inside subgraphs are paths: "3:12" is node 12 inside node 3.
+export function findNode(path) {
+  let graph = app.rootGraph ?? app.graph;
+  let node = null;
+  for (const id of String(path).split(":")) {
+    node = graph?.getNodeById(id) ?? null;
+    graph = node?.subgraph;
+  }
+  return node;
+}
+
+export const widgetOf = (node, name) => node?.widgets?.find((widget) => widget.name === name);
+
+export function setWidget(widget, value) {
+  if (!widget || widget.value === value) return;
+  widget.value = value;
+  widget.callback?.(value);
+}
