@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -12,8 +14,11 @@ from .config import Optimizer
 def build_optimizer(
     parameters: list[nn.Parameter], config: Optimizer, *, on_cpu: bool = False
 ) -> torch.optim.Optimizer:
-    """AdamW, or its 8-bit form; `on_cpu` keeps master weights and state in the CPU's memory."""
-    kind = torch.optim.AdamW if config.name == "adamw" else _adamw8bit()
+    """AdamW, or its 8-bit form; `on_cpu` keeps master weights and state in the CPU's memory.
+
+    Fused, because one small matrix after another costs a fifth of a tiny model's step.
+    """
+    kind = partial(torch.optim.AdamW, fused=True) if config.name == "adamw" else _adamw8bit()
     build = lambda params: kind(
         params, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
     )

@@ -82,9 +82,10 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def open_editor(chromium: Any) -> Iterator[Callable[[ComfyServer], Editor]]:
-    """Opens the editor of a server in a fresh browser profile."""
+    """Opens the editor of a server in a fresh browser profile, closed after the module: an open
+    editor goes on drawing its canvas."""
     contexts = []
 
     def opener(server: ComfyServer) -> Editor:
