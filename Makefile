@@ -32,7 +32,7 @@ lint: install-dev  ## ruff, both rules and format
 	$(VENV)/ruff format --check .
 
 test: lint  ## everything CI runs: two processes, a server each, one thread each
-	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: install-dev  ## figures into benchmarks/results/<date>/: make bench ARGS=--cold
 	$(VENV)/python -m benchmarks $(ARGS)
