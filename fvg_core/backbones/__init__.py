@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .base import Backbone, BackboneSpec
+from .cogvideox import COGVIDEOX15, COGVIDEOX15_5B
 from .wan import WAN21, WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
 
 # What users can load, and the row of each family for a size that is none of them.
-MODELS: tuple[BackboneSpec, ...] = (WAN21_1_3B, WAN21_14B, WAN22_A14B, WAN22_5B)
-BACKBONES: dict[str, BackboneSpec] = {spec.host_class: spec for spec in (WAN21, WAN22_5B)}
+MODELS: tuple[BackboneSpec, ...] = (WAN21_1_3B, WAN21_14B, WAN22_A14B, WAN22_5B, COGVIDEOX15_5B)
+BACKBONES: dict[str, BackboneSpec] = {
+    spec.host_class: spec for spec in (WAN21, WAN22_5B, COGVIDEOX15)
+}
 
 
 def model_of(family: BackboneSpec, dim: int, layers: int) -> BackboneSpec:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from ..process import FLOW, Process
+
 
 @dataclass(frozen=True)
 class Size:
@@ -23,7 +25,7 @@ class Sampling:
     """How the model's authors sample it without an anchor. Several numbers: a range."""
 
     steps: int
-    shift: tuple[float, ...]
+    shift: tuple[float, ...]  # none: the model's schedule has no shift
     cfg: float  # of the high-noise expert where there are two
     width: int
     height: int
@@ -62,6 +64,8 @@ class BackboneSpec:
     size: Size | None = None  # None: of any size
     sampling: Sampling | None = None
     files: tuple[ModelFile, ...] = ()  # as the host's own templates name them
+    patch_time: int = 1  # latent frames in a token
+    process: Process = FLOW
 
     @property
     def size_multiple(self) -> int:
@@ -90,5 +94,6 @@ class Backbone(Protocol):
         ...
 
     def denoise(self, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
-        """Velocity of latents x [B, C, F, H, W] at sigma [B, F], given text [B, L, D]."""
+        """What `spec.process` calls v, of latents x [B, C, F, H, W] whose frames are at time
+        sigma [B, F], given text [B, L, D]. F is a whole number of tokens."""
         ...

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelMismatchError, WeightsError
-from ..lora.names import to_published
-from . import BACKBONES, MODELS, BackboneSpec, model_of
+from ..lora.names import WAN_NAMES
+from . import MODELS, BackboneSpec, model_of
 from .framewise import framewise, take_frames
+from .wan import WAN21, WAN22_5B
 
 if TYPE_CHECKING:
     from diffusers import WanTransformer3DModel
 
-_FAMILIES = {spec.latent_channels: spec for spec in BACKBONES.values()}
+_FAMILIES = {spec.latent_channels: spec for spec in (WAN21, WAN22_5B)}
 _HEAD = 128  # features of an attention head, in all of them
 
 
@@ -86,7 +87,7 @@ class DiffusersWan:
         return list(self.module.blocks)
 
     def published_name(self, name: str) -> str:
-        return to_published(name)
+        return WAN_NAMES.to_published(name)
 
     def denoise(self, x: Tensor, sigma: Tensor, text: Tensor) -> Tensor:
         """Velocity of latents x [B, C, F, H, W] at sigma [B, F], given text [B, L, D]."""
@@ -98,7 +99,12 @@ class DiffusersWan:
 
 def _family(channels: int) -> BackboneSpec:
     if channels not in _FAMILIES:
-        known = "; ".join(f"{spec.name} ({spec.latent_channels} channels)" for spec in MODELS)
+        classes = [spec.host_class for spec in _FAMILIES.values()]
+        known = "; ".join(
+            f"{spec.name} ({spec.latent_channels} channels)"
+            for spec in MODELS
+            if spec.host_class in classes
+        )
         raise ModelMismatchError(
             f"the transformer takes {channels} input channels: an image-to-video or control "
             f"variant, or another family. Load a text-to-video model: {known}."

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import LoraError
 from .layouts import ADAPTER_METADATA, config_alphas, parse, spell
-from .names import natural_order, to_diffusers
+from .names import Names, names_of, natural_order
 
 LAYOUTS = ("host", "diffusers")  # that we write
 
@@ -53,32 +53,34 @@ def save_lora(
     if layout not in LAYOUTS:
         raise LoraError(f"the LoRA layout is {layout!r}; it must be one of {', '.join(LAYOUTS)}.")
     ranks = _ranks(state, "the LoRA to be saved")
+    names = names_of(state)
     alphas = dict(alpha) if isinstance(alpha, Mapping) else dict.fromkeys(ranks, float(alpha))
     tensors, text = {}, {"format": "pt", **{k: _text(v) for k, v in metadata.items()}}
     text.pop(ADAPTER_METADATA, None)  # of a file that was read
     for module in sorted(ranks, key=natural_order):
         for part in "AB":
             value = state[f"{module}.lora_{part}.weight"].detach().to("cpu", dtype)
-            tensors[spell(module, part, layout)] = value.contiguous()
+            tensors[spell(module, part, layout, names)] = value.contiguous()
         # Left out it means the rank, to every reader; diffusers' converter of the host's layout
         # takes none at all on the embedders and the head.
         if layout == "host" and alphas[module] != ranks[module]:
-            tensors[spell(module, "alpha", layout)] = torch.tensor(alphas[module])
+            tensors[spell(module, "alpha", layout, names)] = torch.tensor(alphas[module])
     if layout == "diffusers":
-        text[ADAPTER_METADATA] = json.dumps(_adapter_metadata(ranks, alphas), sort_keys=True)
+        text[ADAPTER_METADATA] = json.dumps(_adapter_metadata(ranks, alphas, names), sort_keys=True)
     _write(Path(path), tensors, text)
 
 
 def read_lora(path: str | Path) -> LoraFile:
-    """Read a LoRA for Wan in any layout of `layouts`. Raises LoraError."""
+    """Read a LoRA for Wan or CogVideoX in any layout of `layouts`. Raises LoraError."""
     path = Path(path)
     raw, metadata = _open(path)
+    names = names_of(raw)
     tensors: dict[str, Tensor] = {}
     alpha: dict[str, float] = {}
     layouts: Counter[str] = Counter()
     unknown, twice = [], []
     for key, value in raw.items():
-        parsed = parse(key)
+        parsed = parse(key, names)
         if parsed is None:
             unknown.append(key)
             continue
@@ -90,19 +92,23 @@ def read_lora(path: str | Path) -> LoraFile:
         if name in into:
             twice.append(key)
         into[name] = _scalar(key, value, path) if part == "alpha" else value
-    _refuse(path, unknown, "are not of a plain LoRA (A, B, alpha) on Wan's linear layers")
+    _refuse(
+        path, unknown, "are not of a plain LoRA (A, B, alpha) on linear layers of a known family"
+    )
     _refuse(path, twice, "name a weight that another key has named already")
     ranks = _ranks(tensors, path.name)
     _refuse(path, sorted(alpha.keys() - ranks.keys()), "have an alpha but no weights")
     layout = layouts.most_common(1)[0][0]
-    alphas = {**config_alphas(_config(path, metadata, layout), ranks), **alpha}
+    alphas = {**config_alphas(_config(path, metadata, layout), ranks, names), **alpha}
     return LoraFile(tensors, alphas, max(ranks.values()), metadata, layout)
 
 
 def _ranks(tensors: Mapping[str, Tensor], what: str) -> dict[str, int]:
     """The rank of every layer. Raises LoraError for half a pair or shapes that do not multiply."""
     if not tensors:
-        raise LoraError(f"{what} holds no LoRA weights. Choose a LoRA that was trained for Wan.")
+        raise LoraError(
+            f"{what} holds no LoRA weights. Choose a LoRA that was trained for Wan or CogVideoX."
+        )
     ranks = {}
     for key, value in tensors.items():
         module, _, part = key.removesuffix(".weight").rpartition(".lora_")
@@ -152,7 +158,7 @@ def _refuse(path: Path, keys: list[str], why: str) -> None:
         more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
         raise LoraError(
             f"{path.name}: {', '.join(keys[:4])}{more} {why}. Nothing was read. Choose a LoRA that "
-            "was trained for a Wan text-to-video model."
+            "was trained for a text-to-video model of Wan or CogVideoX."
         )
 
 
@@ -173,17 +179,20 @@ def _config(path: Path, metadata: Mapping[str, str], layout: str) -> dict:
     return {}
 
 
-def _adapter_metadata(ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[str, object]:
+def _adapter_metadata(
+    ranks: Mapping[str, int], alphas: Mapping[str, float], names: Names
+) -> dict[str, object]:
     """What diffusers needs to know to apply the right scale, keyed as it keys it."""
     rank = Counter(ranks.values()).most_common(1)[0][0]
     alpha = Counter(alphas.values()).most_common(1)[0][0]
-    pattern = lambda values, usual: {to_diffusers(m): v for m, v in values.items() if v != usual}
+    theirs = names.to_diffusers
+    pattern = lambda values, usual: {theirs(m): v for m, v in values.items() if v != usual}
     return {
         "transformer.r": rank,
         "transformer.lora_alpha": alpha,
         "transformer.rank_pattern": pattern(ranks, rank),
         "transformer.alpha_pattern": pattern(alphas, alpha),
-        "transformer.target_modules": sorted(map(to_diffusers, ranks), key=natural_order),
+        "transformer.target_modules": sorted(map(theirs, ranks), key=natural_order),
     }
 
 

@@ -1,4 +1,4 @@
-"""How the LoRAs of Wan spell their keys, and which scale a file means.
+"""How LoRAs spell their keys, and which scale a file means.
 
 host       diffusion_model.blocks.0.self_attn.q.lora_A.weight (or lora_down), with .alpha; ComfyUI,
            Musubi after conversion, Pusa as repackaged for ComfyUI (its rank differs by layer)
@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 
 from ..errors import LoraError
-from .names import from_flat, is_linear, to_diffusers, to_published
+from .names import Names
 
 ADAPTER_METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's configuration
 _PREFIXES = {
@@ -36,28 +36,29 @@ _PARTS = {"A": "A", "down": "A", "B": "B", "up": "B"}
 _NOT_PLAIN = ("use_dora", "use_rslora", "lora_bias")
 
 
-def parse(key: str) -> tuple[str, str, str] | None:
+def parse(key: str, names: Names) -> tuple[str, str, str] | None:
     """(layout, published layer name, "A" | "B" | "alpha") of a key; None if it is none of ours."""
     prefix = next(p for p in _PREFIXES if key.startswith(p))
     match = _KEY.fullmatch(key, len(prefix))
     if match is None:
         return None
     flat = prefix == "lora_unet_"
-    module = from_flat(match[1].lstrip("_")) if flat else to_published(match[1])
-    if module is None or not is_linear(module):
+    module = names.from_flat(match[1].lstrip("_")) if flat else names.to_published(match[1])
+    if module is None or not names.is_linear(module):
         return None
     return _PREFIXES[prefix], module, match[3] or _PARTS[match[2]]
 
 
-def spell(module: str, part: str, layout: str) -> str:
+def spell(module: str, part: str, layout: str, names: Names) -> str:
     """The key of a layer's A, B or alpha in the layouts that we write, host and diffusers."""
-    module = (
-        f"diffusion_model.{module}" if layout == "host" else f"transformer.{to_diffusers(module)}"
-    )
+    if layout == "host":
+        module = f"diffusion_model.{module}"
+    else:
+        module = f"transformer.{names.to_diffusers(module)}"
     return f"{module}.alpha" if part == "alpha" else f"{module}.lora_{part}.weight"
 
 
-def config_alphas(config: Mapping, ranks: Mapping[str, int]) -> dict[str, float]:
+def config_alphas(config: Mapping, ranks: Mapping[str, int], names: Names) -> dict[str, float]:
     """Alpha of every layer from peft's configuration. Raises LoraError for one that is not plain.
 
     config: `lora_alpha`, and `alpha_pattern` from layers (or the ends of their names) to others.
@@ -75,7 +76,7 @@ def config_alphas(config: Mapping, ranks: Mapping[str, int]) -> dict[str, float]
     if not isinstance(patterns, Mapping):
         raise LoraError(f"alpha_pattern is {patterns!r}; it must map layers to numbers.")
     for pattern, alpha in reversed(patterns.items()):  # the first that names a layer wins
-        layers = [m for m in ranks if _ends(m, pattern) or _ends(to_diffusers(m), pattern)]
+        layers = [m for m in ranks if _ends(m, pattern) or _ends(names.to_diffusers(m), pattern)]
         if not layers:
             raise LoraError(
                 f"the LoRA sets another alpha for {pattern!r}, which names none of its layers. "

@@ -1,4 +1,5 @@
-"""Names of Wan's layers: diffusers' WanTransformer3DModel <-> the published checkpoints.
+"""Names of a family's layers: diffusers' transformer <-> the published checkpoints, or for
+CogVideoX, which is published in diffusers' layout only, the host's.
 
 The host keeps the published names. A row holds for the named module or parameter and all below it;
 the longest row wins. Containers without a counterpart (`ffn.net`, `rope`) keep their name.
@@ -7,9 +8,9 @@ the longest row wins. Containers without a counterpart (`ffn.net`, `rope`) keep 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-# diffusers, published. Inside a block:
+# Wan: diffusers, published. Inside a block:
 _BLOCK = {
     "attn1": "self_attn",
     "attn1.to_q": "self_attn.q",
@@ -49,36 +50,67 @@ _TOP = {
     "proj_out": "head.head",
     "scale_shift_table": "head.modulation",
 }
-_LINEAR = re.compile(
-    r"blocks\.\d+\.((self|cross)_attn\.[qkvo]|cross_attn\.[kv]_img|ffn\.[02])"
-    r"|(text|time)_embedding\.[02]|time_projection\.1|head\.head|img_emb\.proj\.[13]"
-)
-_INDEX = re.compile(r"blocks\.\d+\.")
+# CogVideoX: diffusers, ComfyUI's comfy/ldm/cogvideo/model.py. Inside a block:
+_COG_BLOCK = {
+    "attn1.to_q": "q",
+    "attn1.to_k": "k",
+    "attn1.to_v": "v",
+    "attn1.to_out.0": "attn_out",
+    "attn1.norm_q": "norm_q",
+    "attn1.norm_k": "norm_k",
+    "norm1.linear": "norm1.linear",
+    "norm2.linear": "norm2.linear",
+    "ff.net.0.proj": "ff_proj",
+    "ff.net.2": "ff_out",
+}
+# Outside the blocks:
+_COG_TOP = {
+    "patch_embed.proj": "patch_embed.proj",
+    "patch_embed.text_proj": "patch_embed.text_proj",
+    "time_embedding.linear_1": "time_embedding_linear_1",
+    "time_embedding.act": "time_embedding_act",
+    "time_embedding.linear_2": "time_embedding_linear_2",
+    "norm_out.linear": "norm_out.linear",
+    "proj_out": "proj_out",
+}
 _FLAT_INDEX = re.compile(r"blocks_(\d+)_")
 
 
-def to_published(name: str) -> str:
-    """The published name of a module or parameter that diffusers calls `name`."""
-    return _rename(name, _BLOCK, _TOP)
+class Names:
+    """One family's two sets of names."""
 
+    def __init__(
+        self,
+        block: Mapping[str, str],
+        top: Mapping[str, str],
+        linear: str,
+        container: str = "blocks",  # of the blocks in diffusers; published they are `blocks`
+    ) -> None:
+        self._rows, self._container = (block, top), container
+        self._back = tuple({v: k for k, v in rows.items()} for rows in self._rows)
+        self._linear = re.compile(linear)
+        self._flat = tuple({v.replace(".", "_"): v for v in rows} for rows in self._back)
 
-def to_diffusers(name: str) -> str:
-    """The inverse of `to_published`."""
-    return _rename(name, _BLOCK_BACK, _TOP_BACK)
+    def to_published(self, name: str) -> str:
+        """The published name of a module or parameter that diffusers calls `name`."""
+        return _rename(name, self._container, "blocks", *self._rows)
 
+    def to_diffusers(self, name: str) -> str:
+        """The inverse of `to_published`."""
+        return _rename(name, "blocks", self._container, *self._back)
 
-def is_linear(name: str) -> bool:
-    """Whether Wan's text-to-video or image-to-video models have a linear layer of this name."""
-    return _LINEAR.fullmatch(name) is not None
+    def is_linear(self, name: str) -> bool:
+        """Whether the family's models have a linear layer of this published name."""
+        return self._linear.fullmatch(name) is not None
 
-
-def from_flat(name: str) -> str | None:
-    """The published name behind kohya's flattened one (`blocks_0_self_attn_q`), or None."""
-    index = _FLAT_INDEX.match(name)
-    if index:
-        local = _FLAT_BLOCK.get(name[index.end() :])
-        return local and f"blocks.{index[1]}.{local}"
-    return _FLAT_TOP.get(name)
+    def from_flat(self, name: str) -> str | None:
+        """The published name behind kohya's flattened one (`blocks_0_self_attn_q`), or None."""
+        index = _FLAT_INDEX.match(name)
+        block, top = self._flat
+        if index:
+            local = block.get(name[index.end() :])
+            return local and f"blocks.{index[1]}.{local}"
+        return top.get(name)
 
 
 def natural_order(name: str) -> list[str | int]:
@@ -86,19 +118,42 @@ def natural_order(name: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _rename(name: str, block: Mapping[str, str], top: Mapping[str, str]) -> str:
-    index = _INDEX.match(name)
-    head, rest, rows = (index[0], name[index.end() :], block) if index else ("", name, top)
+def _rename(
+    name: str, container: str, renamed: str, block: Mapping[str, str], top: Mapping[str, str]
+) -> str:
+    index = re.match(rf"{container}\.(\d+\.)", name)
+    head, rest, rows = (
+        (f"{renamed}.{index[1]}", name[index.end() :], block) if index else ("", name, top)
+    )
     known, tail = rest, ""
     while known:
         if known in rows:
             return head + rows[known] + tail
         known, dot, last = known.rpartition(".")
         tail = dot + last + tail
-    return name
+    return head + rest
 
 
-_BLOCK_BACK = {published: name for name, published in _BLOCK.items()}
-_TOP_BACK = {published: name for name, published in _TOP.items()}
-_FLAT_BLOCK = {published.replace(".", "_"): published for published in _BLOCK_BACK}
-_FLAT_TOP = {published.replace(".", "_"): published for published in _TOP_BACK}
+WAN_NAMES = Names(
+    _BLOCK,
+    _TOP,
+    # text-to-video and image-to-video
+    r"blocks\.\d+\.((self|cross)_attn\.[qkvo]|cross_attn\.[kv]_img|ffn\.[02])"
+    r"|(text|time)_embedding\.[02]|time_projection\.1|head\.head|img_emb\.proj\.[13]",
+)
+COGVIDEOX_NAMES = Names(
+    _COG_BLOCK,
+    _COG_TOP,
+    r"blocks\.\d+\.([qkv]|attn_out|ff_(proj|out)|norm[12]\.linear)"
+    r"|patch_embed\.(text_)?proj|time_embedding_linear_[12]|norm_out\.linear|proj_out",
+    "transformer_blocks",
+)
+_ONLY_COGVIDEOX = re.compile(
+    r"transformer_blocks|(^|[._])blocks[._]\d+[._]([qkv]|attn_out|ff_(proj|out)|norm1.linear)\."
+    r"|patch_embed|time_embedding_linear|norm_out.linear"
+)
+
+
+def names_of(keys: Iterable[str]) -> Names:
+    """The family that a LoRA's keys, or the names of its layers, belong to."""
+    return COGVIDEOX_NAMES if any(map(_ONLY_COGVIDEOX.search, keys)) else WAN_NAMES

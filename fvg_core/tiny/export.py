@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..lora.names import to_published
+from ..lora.names import WAN_NAMES
 
 _VAE = (
     (r"^quant_conv\.", "conv1."),
@@ -34,7 +34,7 @@ _UP_BLOCK = re.compile(r"\.up_blocks\.(\d+)\.(resnets|upsamplers)\.(\d+)\.")
 
 def transformer_to_host(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys of diffusers' WanTransformer3DModel -> keys of the published Wan checkpoints."""
-    return {to_published(k): v for k, v in state.items()}
+    return {WAN_NAMES.to_published(k): v for k, v in state.items()}
 
 
 def vae_to_host(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ def lora_to_host(state: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]
     """peft keys on diffusers' module names -> `diffusion_model.*` keys with alpha."""
     out = {}
     for key, value in state.items():
-        name = "diffusion_model." + to_published(key)
+        name = "diffusion_model." + WAN_NAMES.to_published(key)
         out[name] = value
         out[name.rsplit(".lora_", 1)[0] + ".alpha"] = torch.tensor(alpha)
     return out

@@ -16,7 +16,7 @@ from fvg_core.errors import LoraError
 from fvg_core.lora import files
 from fvg_core.lora.adapter import attach
 from fvg_core.lora.files import read_lora, save_lora
-from fvg_core.lora.names import to_diffusers
+from fvg_core.lora.names import WAN_NAMES as WAN
 
 RANK, ALPHA = 3, 6.0
 
@@ -68,10 +68,16 @@ PUBLISHED = {
     "host": ("host", "diffusion_model.", same, (), True),
     "host, Pusa repackaged": ("host", "diffusion_model.", same, DOWN_UP, True),
     "host without alpha": ("host", "diffusion_model.", same, (), False),
-    "diffusers": ("diffusers", "transformer.", to_diffusers, (), False),
-    "peft": ("peft", "base_model.model.", to_diffusers, (), False),
+    "diffusers": ("diffusers", "transformer.", WAN.to_diffusers, (), False),
+    "peft": ("peft", "base_model.model.", WAN.to_diffusers, (), False),
     "peft on the published model": ("peft", "base_model.model.", same, (), False),
-    "peft with the adapter's name": ("peft", "base_model.model.", to_diffusers, DEFAULT, False),
+    "peft with the adapter's name": (
+        "peft",
+        "base_model.model.",
+        WAN.to_diffusers,
+        DEFAULT,
+        False,
+    ),
     "kohya": ("kohya", "lora_unet_", flat, DOWN_UP, True),
     "kohya, Wan Fun": ("kohya", "lora_unet__", flat, DOWN_UP, True),
     "diffsynth, Pusa as published": ("diffsynth", "", same, DEFAULT, False),

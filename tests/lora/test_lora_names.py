@@ -12,6 +12,7 @@ from torch import nn
 
 from fvg_core.backbones.wan import WAN21
 from fvg_core.lora import names
+from fvg_core.lora.names import WAN_NAMES as WAN
 
 IMAGE = {"image_dim": 10, "added_kv_proj_dim": 24}
 LOCAL = st.sampled_from(sorted(names._BLOCK))
@@ -26,8 +27,8 @@ def module(request) -> nn.Module:
 
 def test_every_module_and_parameter_goes_there_and_back(module):
     every = [n for n, _ in module.named_modules()] + [n for n, _ in module.named_parameters()]
-    published = [names.to_published(name) for name in every]
-    assert [names.to_diffusers(name) for name in published] == every
+    published = [WAN.to_published(name) for name in every]
+    assert [WAN.to_diffusers(name) for name in published] == every
     assert len(set(published)) == len(every)
 
 
@@ -35,50 +36,50 @@ def test_parameters_are_named_as_diffusers_own_converter_expects_them(module):
     from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
 
     state = module.state_dict()
-    published = {names.to_published(key): value for key, value in state.items()}
+    published = {WAN.to_published(key): value for key, value in state.items()}
     back = convert_wan_transformer_to_diffusers(dict(published))
     assert back.keys() == state.keys()
     assert all(back[key] is state[key] for key in state)
 
 
 def test_the_linear_layers_are_known_and_nothing_else_is(module):
-    linear = {names.to_published(n) for n, m in module.named_modules() if isinstance(m, nn.Linear)}
-    known = {n for n, _ in module.named_modules() if names.is_linear(names.to_published(n))}
-    assert {names.to_published(name) for name in known} == linear
+    linear = {WAN.to_published(n) for n, m in module.named_modules() if isinstance(m, nn.Linear)}
+    known = {n for n, _ in module.named_modules() if WAN.is_linear(WAN.to_published(n))}
+    assert {WAN.to_published(name) for name in known} == linear
 
 
 def test_the_lora_targets_are_all_linear_layers_of_the_text_to_video_model():
     module = small_wan.backbone().module
-    linear = {names.to_published(n) for n, m in module.named_modules() if isinstance(m, nn.Linear)}
+    linear = {WAN.to_published(n) for n, m in module.named_modules() if isinstance(m, nn.Linear)}
     assert len(linear) == 2 * 10 + 6
     assert {name for name in linear if re.fullmatch(WAN21.lora_targets, name)} == linear
 
 
 def test_flattened_names_are_unfolded(module):
-    linear = [names.to_published(n) for n, m in module.named_modules() if isinstance(m, nn.Linear)]
-    assert [names.from_flat(name.replace(".", "_")) for name in linear] == linear
-    assert names.from_flat("blocks_0_self_attn_qq") is None
-    assert names.from_flat("down_blocks_0_q") is None
+    linear = [WAN.to_published(n) for n, m in module.named_modules() if isinstance(m, nn.Linear)]
+    assert [WAN.from_flat(name.replace(".", "_")) for name in linear] == linear
+    assert WAN.from_flat("blocks_0_self_attn_qq") is None
+    assert WAN.from_flat("down_blocks_0_q") is None
 
 
 @given(LOCAL, TAIL, st.integers(0, 200))
 def test_names_in_a_block_round_trip(local, tail, index):
     name = f"blocks.{index}.{local}{tail}"
-    published = names.to_published(name)
+    published = WAN.to_published(name)
     assert published == f"blocks.{index}.{names._BLOCK[local]}{tail}"
-    assert names.to_diffusers(published) == name
+    assert WAN.to_diffusers(published) == name
 
 
 @given(TOP, TAIL)
 def test_names_outside_the_blocks_round_trip(top, tail):
-    assert names.to_published(top + tail) == names._TOP[top] + tail
-    assert names.to_diffusers(names._TOP[top] + tail) == top + tail
+    assert WAN.to_published(top + tail) == names._TOP[top] + tail
+    assert WAN.to_diffusers(names._TOP[top] + tail) == top + tail
 
 
 @given(st.text("abct_.0123", max_size=30))
 def test_any_other_name_stays(name):
     if not any(name == row or name.startswith(f"{row}.") for row in names._TOP):
-        assert names.to_published(name) == name
+        assert WAN.to_published(name) == name
 
 
 def test_blocks_sort_by_number():
