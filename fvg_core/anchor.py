@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from .errors import AnchorError
-from .flow import velocity_from_x0, x0_from_velocity
+from .flow import velocity_from_x0
+from .pairs import together
+from .process import FLOW, Process
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (x [B, C, F, H, W], sigma [B, F]) -> velocity
 
@@ -44,15 +46,20 @@ class AnchorPlan:
             torch.ones(batch, 1, frames, height, width),
         )
 
-    def with_anchor(self, frame: int, latent: Tensor, noise: float = 0.0) -> AnchorPlan:
-        """A new plan with `latent` [1 or B, C, 1, H, W] at latent frame `frame`.
+    def with_anchor(
+        self, frame: int, latent: Tensor, noise: float = 0.0, patch_time: int = 1
+    ) -> AnchorPlan:
+        """A new plan with `latent` [1 or B, C, 1, H, W] at latent frame `frame`, and at those that
+        share its token; then there may also be one latent for each of them.
 
         noise: share of the step's sigma that the anchor keeps, 0 (clean, the paper) to 1.
         """
         b, c, f, h, w = self.clean.shape
         if not -f <= frame < f:
             raise AnchorError(f"latent frame {frame} lies outside a clip of {f} latent frames.")
-        if latent.ndim != 5 or latent.shape[1:] != (c, 1, h, w) or latent.shape[0] not in (1, b):
+        frames = [*together(frame, f, patch_time)]
+        fits = {(n, c, k, h, w) for n in (1, b) for k in (1, len(frames))}
+        if tuple(latent.shape) not in fits:
             raise AnchorError(
                 f"the anchor latent is {list(latent.shape)}; this clip needs "
                 f"[{1 if b == 1 else f'1 or {b}'}, {c}, 1, {h}, {w}]. Encode the picture with the "
@@ -61,8 +68,8 @@ class AnchorPlan:
         if not 0 <= noise < 1:
             raise AnchorError(f"anchor_noise is {noise}; it must be at least 0 and below 1.")
         clean, mask = self.clean.clone(), self.mask.clone()
-        clean[:, :, [frame]] = latent.to(clean)
-        mask[:, :, frame] = noise
+        clean[:, :, frames] = latent.to(clean)
+        mask[:, :, frames] = noise
         return AnchorPlan(clean, mask)
 
     def tile(self, n: int) -> AnchorPlan:
@@ -97,6 +104,16 @@ def hold_x0(plan: AnchorPlan, given: Tensor, x0: Tensor) -> Tensor:
     return torch.lerp(given, x0, plan.mask)
 
 
+def check_softness(mask: Tensor, process: Process) -> None:
+    """Raise AnchorError for softened anchors where only clean ones are defined: `hold_x0` mixes
+    clip and noise as flow matching does."""
+    if process is not FLOW and ((mask > 0) & (mask < 1)).any():
+        raise AnchorError(
+            "an anchor of this video model is clean or it is none, and the mask has values between "
+            "0 and 1. Set anchor_noise to 0 in the Anchor Latent Injector; do not blur the mask."
+        )
+
+
 def pin(plan: AnchorPlan, x: Tensor) -> Tensor:
     """The final latent with its clean anchors bit for bit. A softened anchor stays as sampled."""
     return torch.where(plan.mask == 0, plan.clean, x)
@@ -109,18 +126,26 @@ def hand_over(plan: AnchorPlan, x: Tensor) -> Tensor:
     return torch.where(plan.mask < 1, plan.clean, x)
 
 
+def anchored_x0(
+    denoise: Denoiser, plan: AnchorPlan, x: Tensor, sigma: Tensor, process: Process = FLOW
+) -> Tensor:
+    """The clean latent that a model predicts from x at the step's sigma [B], anchors held.
+
+    `denoise` gets the hybrid latent and the sigma of every frame (section 4.2).
+    """
+    given = hybrid(plan, x)
+    v = denoise(given, frame_sigmas(plan, sigma))
+    return hold_x0(plan, given, process.x0(given, v, sigma))
+
+
 def anchored(denoise: Denoiser, plan: AnchorPlan) -> Denoiser:
     """A denoiser over plain latents whose velocity keeps the anchors, for any solver.
 
-    The returned function takes x and the step's sigma [B]; `denoise` gets the hybrid latent and
-    the sigma of every frame (section 4.2).
+    The returned function takes x and the step's sigma [B].
     """
 
     def velocity(x: Tensor, sigma: Tensor) -> Tensor:
-        given = hybrid(plan, x)
-        v = denoise(given, frame_sigmas(plan, sigma))
-        x0 = hold_x0(plan, given, x0_from_velocity(given, v, sigma))
-        return velocity_from_x0(x, x0, sigma)
+        return velocity_from_x0(x, anchored_x0(denoise, plan, x, sigma), sigma)
 
     return velocity
 
@@ -135,17 +160,17 @@ class VideoState:
 
 
 def sample_euler(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, plan: AnchorPlan
+    denoise: Denoiser, x: Tensor, sigmas: Tensor, plan: AnchorPlan, process: Process = FLOW
 ) -> Iterator[VideoState]:
     """Anchored Euler sampling (Eq. 4), one state per step; the last one is pinned.
 
-    x: noise [B, C, F, H, W]; sigmas [N + 1], falling to 0.
+    x: noise [B, C, F, H, W]; sigmas [N + 1], falling to 0, or the times of another process, whose
+    own step of the first order is taken.
     """
-    velocity = anchored(denoise, plan)
     state = VideoState(x, float(sigmas[0]), 0)
     for sigma, following in itertools.pairwise(sigmas):
-        v = velocity(state.x, sigma.expand(x.shape[0]))
-        x = state.x + (following - sigma) * v  # z_{i-1} = z_i - dt v
+        x0 = anchored_x0(denoise, plan, state.x, sigma.expand(x.shape[0]), process)
+        x = process.step(state.x, x0, sigma, following)
         state = replace(state, x=x, sigma=float(following), step=state.step + 1)
         if state.step == len(sigmas) - 1:
             state = replace(state, x=pin(plan, x))

@@ -25,6 +25,17 @@ def with_front(z: Tensor, patch_time: int) -> Tensor:
     return torch.cat([z[:, :, :1].expand(-1, -1, missing, -1, -1), z], 2) if missing else z
 
 
+def noise_with_front(noise: Tensor, patch_time: int, seed: int) -> Tensor:
+    """Noise [B, C, F, H, W] for a clip with its frames in front: theirs is drawn here.
+
+    A run that goes on from another brings no noise, and none is added.
+    """
+    b, c, frames, h, w = noise.shape
+    generator = torch.Generator().manual_seed((seed + 1) % 2**63)
+    front = torch.randn(b, c, missing_in_front(frames, patch_time), h, w, generator=generator)
+    return torch.cat([front.to(noise) * noise.any(), noise], 2)
+
+
 def together(frame: int, frames: int, patch_time: int) -> range:
     """The latent frames of a clip, without those in front, that share their token with `frame`."""
     missing = missing_in_front(frames, patch_time)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..fvg_core.anchor import AnchorPlan
+from ..fvg_core.anchor import AnchorPlan, check_softness
 from ..fvg_core.errors import AnchorError
 from ..fvg_core.frames import check_size, latent_frame, latent_length
+from ..fvg_core.pairs import together
 from . import host
 
 FRAMES = ("first", "last", "pixel frame")
@@ -128,7 +129,12 @@ class AnchorLatentInjector(io.ComfyNode):
         if (image is None) == (anchor_latent is None):
             raise AnchorError("connect an image or an anchor_latent, exactly one of the two.")
         if image is not None:
-            z = host.encode_anchor(vae, host.fit(image, width, height, fit), k, spec)
+            z = host.encode_anchor(
+                vae,
+                host.fit(image, width, height, fit),
+                together(k, frames, spec.patch_time),
+                spec,
+            )
         else:
             z = anchor_latent["samples"]
         h, w = height // spec.stride_space, width // spec.stride_space
@@ -138,7 +144,8 @@ class AnchorLatentInjector(io.ComfyNode):
             plan = _plan_of(latent, (spec.latent_channels, frames, h, w))
         if len(z) * batch_size == len(plan.clean):
             z = z.repeat_interleave(batch_size, dim=0)
-        plan = plan.with_anchor(k, z, anchor_noise)
+        plan = plan.with_anchor(k, z, anchor_noise, spec.patch_time)
+        check_softness(plan.mask, spec.process)
         host.warn_on(cls.hidden.unique_id, host.lora_warning(model))
         return io.NodeOutput(
             host.anchored_model(model), {"samples": plan.clean, "noise_mask": plan.mask}

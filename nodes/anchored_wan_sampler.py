@@ -136,7 +136,7 @@ class AnchoredWanSampler(io.ComfyNode):
         boundary=WAN22_A14B.expert_boundary,
     ) -> io.NodeOutput:
         if sigmas is None:
-            sigmas = host.flow_schedule(scheduler, steps, shift)
+            sigmas = host.schedule(model, scheduler, steps, shift)
         low = None
         if low_noise_model is not None:
             host.check_pair(model, low_noise_model)

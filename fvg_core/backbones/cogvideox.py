@@ -5,6 +5,7 @@ Settings for sampling are the authors' (THUDM/CogVideo README and inference/cli_
 
 from dataclasses import replace
 
+from ..errors import ModelMismatchError
 from ..process import V_PREDICTION
 from .base import BackboneSpec, ModelFile, Sampling, Size
 
@@ -53,3 +54,18 @@ COGVIDEOX15_5B = replace(
         ModelFile("text_encoders", "t5xxl_fp16.safetensors"),
     ),
 )
+
+
+def check_variant(channels: int, patch_time: int | None) -> None:
+    """Raise ModelMismatchError for a CogVideoX that is not a 1.5 text-to-video model."""
+    if patch_time != COGVIDEOX15.patch_time:
+        raise ModelMismatchError(
+            "the model is a CogVideoX 1.0, whose tokens are single latent frames; only version 1.5 "
+            f"can be anchored. Load {COGVIDEOX15_5B.name}, or a Wan text-to-video model."
+        )
+    if channels != COGVIDEOX15.latent_channels:
+        raise ModelMismatchError(
+            f"the model is an image-to-video or inpainting variant of CogVideoX ({channels} input "
+            f"channels instead of {COGVIDEOX15.latent_channels}). Load the text-to-video model: "
+            f"{COGVIDEOX15_5B.name}."
+        )

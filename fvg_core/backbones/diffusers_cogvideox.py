@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ..errors import ModelMismatchError
 from ..lora.names import COGVIDEOX_NAMES
 from ..pairs import token_times
 from . import BackboneSpec, model_of
-from .cogvideox import COGVIDEOX15, COGVIDEOX15_5B
+from .cogvideox import COGVIDEOX15, check_variant
 from .tokenwise import flat_timesteps, take_tokens
 
 if TYPE_CHECKING:
@@ -69,19 +68,9 @@ class DiffusersCogVideoX:
         )
 
 
-def check(config) -> None:
-    """Raises ModelMismatchError for a CogVideoX that is not a 1.5 text-to-video model."""
-    if config["patch_size_t"] != COGVIDEOX15.patch_time:
-        raise ModelMismatchError(
-            "the transformer is a CogVideoX 1.0, which this project does not know how to anchor. "
-            f"Load {COGVIDEOX15_5B.name}."
-        )
-    if config["in_channels"] != COGVIDEOX15.latent_channels:
-        raise ModelMismatchError(
-            f"the transformer takes {config['in_channels']} input channels: an image-to-video or "
-            f"control variant. Load the text-to-video model, {COGVIDEOX15_5B.name} "
-            f"({COGVIDEOX15.latent_channels} channels)."
-        )
+def check(config: Mapping) -> None:
+    """Raise ModelMismatchError for a config of another version or variant."""
+    check_variant(config.get("in_channels", 16), config.get("patch_size_t"))
 
 
 def architecture(spec: BackboneSpec) -> dict:

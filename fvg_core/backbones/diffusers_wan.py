@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
-from ..errors import ModelMismatchError, WeightsError
+from ..errors import ModelMismatchError
 from ..lora.names import WAN_NAMES
 from . import MODELS, BackboneSpec, model_of
 from .framewise import framewise, take_frames
@@ -36,51 +33,6 @@ class DiffusersWan:
         self.spec = model_of(_family(config.in_channels), dim, config.num_layers)
         for block in module.blocks:
             take_frames(block)
-
-    @classmethod
-    def load(cls, folder: str | Path, dtype: torch.dtype = torch.bfloat16) -> DiffusersWan:
-        """The transformer in a local folder (its config.json and weights), on the CPU.
-
-        Raises WeightsError, or ModelMismatchError for an image-to-video or control variant.
-        """
-        from diffusers import WanTransformer3DModel
-
-        folder = Path(folder)
-        config = _config(folder)
-        _family(config.get("in_channels", 16))
-        try:
-            module = WanTransformer3DModel.from_pretrained(
-                str(folder), torch_dtype=dtype, local_files_only=True, use_safetensors=True
-            )
-        except Exception as error:  # diffusers raises whatever its readers raise
-            raise WeightsError(
-                f"the transformer in {folder} cannot be loaded ({error}). Its files are incomplete "
-                "or damaged: fetch the folder again."
-            ) from error
-        return cls(module)
-
-    @classmethod
-    def on_meta(cls, spec: BackboneSpec) -> DiffusersWan:
-        """A published model's architecture in bf16, without weights, to be counted."""
-        from diffusers import WanTransformer3DModel
-
-        size = spec.size
-        assert size is not None
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.bfloat16)
-        try:
-            with torch.device("meta"):
-                module = WanTransformer3DModel(
-                    num_attention_heads=size.dim // _HEAD,
-                    attention_head_dim=_HEAD,
-                    ffn_dim=size.ffn,
-                    num_layers=size.layers,
-                    in_channels=spec.latent_channels,
-                    out_channels=spec.latent_channels,
-                )
-        finally:
-            torch.set_default_dtype(before)
-        return cls(module)
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -112,20 +64,20 @@ def _family(channels: int) -> BackboneSpec:
     return _FAMILIES[channels]
 
 
-def _config(folder: Path) -> dict:
-    """The folder's config.json. Raises WeightsError unless it describes a Wan transformer."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = config.get("_class_name")
-    except (OSError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            f"{folder} holds no diffusers transformer ({error}). Name the folder with its "
-            "config.json: `transformer` inside a Wan pipeline, or `transformer_2` for the "
-            "low-noise expert of A14B."
-        ) from error
-    if kind != "WanTransformer3DModel":
-        raise ModelMismatchError(
-            f"the model in {folder} is {kind}; training without ComfyUI takes a "
-            "WanTransformer3DModel, Wan's text-to-video transformer in diffusers' layout."
-        )
-    return config
+def check(config: Mapping) -> None:
+    """Raise ModelMismatchError for a config of an image-to-video or control variant."""
+    _family(config.get("in_channels", 16))
+
+
+def architecture(spec: BackboneSpec) -> dict:
+    """diffusers' constructor arguments for a published model."""
+    size = spec.size
+    assert size is not None
+    return {
+        "num_attention_heads": size.dim // _HEAD,
+        "attention_head_dim": _HEAD,
+        "ffn_dim": size.ffn,
+        "num_layers": size.layers,
+        "in_channels": spec.latent_channels,
+        "out_channels": spec.latent_channels,
+    }

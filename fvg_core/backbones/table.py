@@ -31,9 +31,9 @@ def counted(spec: BackboneSpec) -> Counted:
     """Count a published model."""
     from ..train.config import TrainConfig
     from ..train.planner import adapted_layers, plan, sizes_of
-    from .diffusers_wan import DiffusersWan
+    from .diffusers_models import on_meta
 
-    backbone = DiffusersWan.on_meta(spec)
+    backbone = on_meta(spec)
     sizes = sizes_of(backbone)
     in_blocks = sum(sizes.blocks)
     configs = [TrainConfig.parse({"lora": {"rank": rank}}) for rank in RANKS]
@@ -84,7 +84,7 @@ def _row(spec: BackboneSpec, count: Counted) -> tuple[str, ...]:
         f"{spec.fps:g}",
         str(spec.latent_channels),
         str(own.steps),
-        " to ".join(f"{shift:g}" for shift in own.shift),
+        " to ".join(f"{shift:g}" for shift in own.shift) or "none",
         cfg,
         f"{count.parameters / 1e9:.2f} B" + (" x 2" if spec.expert_boundary else ""),
         f"{count.bf16 / _GB:.1f} / {count.fp8 / _GB:.1f} GB",

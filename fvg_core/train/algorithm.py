@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..anchor import AnchorPlan, Denoiser, frame_sigmas, hybrid
-from ..flow import add_noise, velocity
+from ..process import FLOW, Process
 from ..schedules import shift_sigma, unshift_sigma
 from .config import Algorithm
 
@@ -61,8 +61,8 @@ def draw_time(u: Tensor, config: Algorithm, low: float = 0.0, high: float = 1.0)
 
 
 def draw_anchors(frames: int, config: Algorithm, generator: torch.Generator) -> list[int]:
-    """The latent frames that are given: none in `unanchored_share` of the draws, else k
-    (Alg. 1, l. 1-2), with further ones beside it if several are asked for."""
+    """The latent frames that are given, or tokens of several frames: none in `unanchored_share`
+    of the draws, else k (Alg. 1, l. 1-2), with further ones beside it if several are asked for."""
     u = torch.rand(3, generator=generator).tolist()
     order = torch.randperm(frames, generator=generator).tolist()
     if u[0] < config.unanchored_share:
@@ -75,12 +75,18 @@ def draw_anchors(frames: int, config: Algorithm, generator: torch.Generator) -> 
 
 
 def draw(
-    z0: Tensor, config: Algorithm, generator: torch.Generator, low: float = 0.0, high: float = 1.0
+    z0: Tensor,
+    config: Algorithm,
+    generator: torch.Generator,
+    low: float = 0.0,
+    high: float = 1.0,
+    patch_time: int = 1,
 ) -> Draw:
-    """The randomness of one sample, z0 [1, C, F, H, W]; sigma in [low, high]."""
+    """The randomness of one sample, z0 [1, C, F, H, W] of whole tokens; sigma in [low, high]."""
     t = draw_time(torch.rand(1, generator=generator), config, low, high)
     mask = torch.ones(1, 1, *z0.shape[2:])
-    mask[:, :, draw_anchors(z0.shape[2], config, generator)] = 0
+    for k in draw_anchors(z0.shape[2] // patch_time, config, generator):
+        mask[:, :, k * patch_time : (k + 1) * patch_time] = 0
     return Draw(t, torch.randn(z0.shape, generator=generator), AnchorPlan(z0, mask))
 
 
@@ -89,10 +95,10 @@ def counted(draw: Draw, anchor_loss: str) -> Tensor:
     return draw.plan.mask if anchor_loss == "masked" else torch.ones_like(draw.plan.mask)
 
 
-def losses(denoise: Denoiser, draw: Draw, weight: Tensor) -> Tensor:
+def losses(denoise: Denoiser, draw: Draw, weight: Tensor, process: Process = FLOW) -> Tensor:
     """Weighted mean squared velocity error of each sample [B] (Alg. 1, l. 6-15)."""
     z0 = draw.plan.clean
-    x = hybrid(draw.plan, add_noise(z0, draw.eps, draw.t))  # l. 8 and 11
+    x = hybrid(draw.plan, process.add_noise(z0, draw.eps, draw.t))  # l. 8 and 11
     v = denoise(x, frame_sigmas(draw.plan, draw.t)).float()  # t_vec: l. 9 and 12
-    error = (v - velocity(z0, draw.eps)).square()
+    error = (v - process.target(z0, draw.eps, draw.t)).square()
     return (error * weight).sum((1, 2, 3, 4)) / (weight.sum((1, 2, 3, 4)) * z0.shape[1])

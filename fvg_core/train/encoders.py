@@ -1,10 +1,14 @@
-"""Clips and captions through diffusers' Wan VAE and transformers' UMT5, without ComfyUI."""
+"""Clips and captions through diffusers' VAEs and transformers' T5s, without ComfyUI.
+
+The kinds are told by the folders' own config.json.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,9 +35,10 @@ def encoders(
     vae = _loaded(files.part("vae"), _vae).to(device)
     text = _loaded(files.part("text_encoder"), lambda f: _text_encoder(f, dtype)).to(device)
     tokenizer = _loaded(files.part("tokenizer"), _tokenizer)
-    if vae.config.z_dim != spec.latent_channels:
+    channels = vae.config.get("z_dim") or vae.config.latent_channels
+    if channels != spec.latent_channels:
         raise ModelMismatchError(
-            f"the VAE in {files.part('vae')} makes latents of {vae.config.z_dim} channels; the "
+            f"the VAE in {files.part('vae')} makes latents of {channels} channels; the "
             f"transformer ({spec.name}) takes {spec.latent_channels}. Name the VAE of its pipeline."
         )
     mean, std = _statistics(vae, device)
@@ -53,8 +58,11 @@ def encoders(
             return_attention_mask=True,
             return_tensors="pt",
         ).to(device)
-        features = text(tokens.input_ids, tokens.attention_mask).last_hidden_state
-        return (features * tokens.attention_mask[..., None])[0].float().cpu()
+        seen = tokens.attention_mask
+        if text.config.model_type == "t5":  # CogVideoX's: its authors never mask the padding
+            seen = torch.ones_like(seen)
+        features = text(tokens.input_ids, seen).last_hidden_state
+        return (features * seen[..., None])[0].float().cpu()
 
     try:
         yield encode_video, encode_text
@@ -80,7 +88,10 @@ def decode_video(files: ModelFiles, latents: Tensor, device: torch.device) -> Te
 
 def _statistics(vae, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of its latents, as the published VAE's config has them."""
-    values = vae.config.latents_mean, vae.config.latents_std
+    if "scaling_factor" in vae.config:  # CogVideoX
+        values = [0.0], [1 / vae.config.scaling_factor]
+    else:
+        values = vae.config.latents_mean, vae.config.latents_std
     mean, std = (torch.tensor(v, device=device).view(-1, 1, 1, 1) for v in values)
     return mean, std
 
@@ -110,7 +121,7 @@ def encoders_key(files: ModelFiles, spec: BackboneSpec, dtype: torch.dtype) -> s
 def _loaded(folder: Path, load: Callable):
     if not folder.is_dir():
         raise WeightsError(
-            f"there is no folder {folder}. Name the folder of a Wan pipeline in diffusers' layout "
+            f"there is no folder {folder}. Name the folder of a pipeline in diffusers' layout "
             "as model.folder, or this part of it under [model]."
         )
     try:
@@ -123,15 +134,26 @@ def _loaded(folder: Path, load: Callable):
 
 
 def _vae(folder: str):
-    from diffusers import AutoencoderKLWan
+    import diffusers
 
-    return AutoencoderKLWan.from_pretrained(folder, local_files_only=True).eval()
+    kind = _named(folder, "_class_name", ("AutoencoderKLWan", "AutoencoderKLCogVideoX"))
+    return getattr(diffusers, kind).from_pretrained(folder, local_files_only=True).eval()
 
 
 def _text_encoder(folder: str, dtype: torch.dtype):
-    from transformers import UMT5EncoderModel
+    import transformers
 
-    return UMT5EncoderModel.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+    classes = {"umt5": "UMT5EncoderModel", "t5": "T5EncoderModel"}
+    kind = getattr(transformers, classes[_named(folder, "model_type", tuple(classes))])
+    return kind.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+
+
+def _named(folder: str, key: str, known: tuple[str, ...]) -> str:
+    """What config.json says, which must be one of `known`."""
+    value = json.loads(Path(folder, "config.json").read_text(encoding="utf-8")).get(key)
+    if value not in known:
+        raise ValueError(f"its {key} is {value!r} and not one of {', '.join(known)}")
+    return value
 
 
 def _tokenizer(folder: str):

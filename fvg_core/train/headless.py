@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from ..backbones.diffusers_wan import DiffusersWan
+from ..backbones import Backbone
+from ..backbones.diffusers_models import load
 from ..data import CachedDataset, prepare
 from ..errors import TrainingError
 from ..lora.files import LAYOUTS, save_lora
-from ..schedules import linear_sigmas
+from ..pairs import noise_with_front
 from .checkpoint import list_checkpoints
 from .config import DTYPES
 from .encoders import decode_video, encoders, encoders_key
@@ -53,7 +54,7 @@ def train(
         )
     say = print if processes.leader else lambda text: None
     dtype = DTYPES[job.model.dtype or job.config.memory.dtype]
-    backbone = DiffusersWan.load(job.model.part("transformer"), dtype)
+    backbone = load(job.model.part("transformer"), dtype)
     data = _dataset(job, out / "dataset", backbone, processes, dtype, say)
     _announce(job, backbone, data, processes, say)
     file = out / f"{out.resolve().name}.safetensors"
@@ -83,7 +84,7 @@ def train(
 
 
 def _dataset(
-    job: Job, cache: Path, backbone: DiffusersWan, processes: Processes, dtype, say: Say
+    job: Job, cache: Path, backbone: Backbone, processes: Processes, dtype, say: Say
 ) -> CachedDataset:
     """What the clips are encoded to; the leader encodes them, the others wait."""
     if processes.leader:
@@ -108,7 +109,7 @@ def _dataset(
 
 
 def _announce(
-    job: Job, backbone: DiffusersWan, data: CachedDataset, processes: Processes, say: Say
+    job: Job, backbone: Backbone, data: CachedDataset, processes: Processes, say: Say
 ) -> None:
     """Say what the settings need, and what to change if it is more than there is."""
     largest = max(data.buckets, key=lambda shape: shape[0] * shape[1] * shape[2])
@@ -138,17 +139,18 @@ def _steps(run: Run, processes: Processes, asked: list[int]) -> None:
 
 def _sampler(job: Job, trainer: Trainer) -> Callable[[Path], list[Path]]:
     """Samples a held-out clip by the LoRA as it stands, into a folder."""
-    scene = held_out_scene(trainer.data, trainer.held_out)
-    generator = torch.Generator().manual_seed(trainer.config.seed)
-    noise = torch.randn(scene.plan.clean.shape, generator=generator)
-    sigmas = linear_sigmas(job.videos.steps, job.videos.shift)
+    spec, seed = trainer.backbone.spec, trainer.config.seed
+    scene = held_out_scene(trainer.data, trainer.held_out, spec.patch_time)
+    noise = torch.randn(scene.plan.clean.shape, generator=torch.Generator().manual_seed(seed))
+    noise = noise_with_front(noise, spec.patch_time, seed)
+    sigmas = spec.process.schedule(job.videos.steps, job.videos.shift)
 
     def draw(folder: Path) -> list[Path]:
         (latents,) = sample(trainer, scene, noise, sigmas, job.videos.cfg)
         pixels = decode_video(job.model, latents, trainer.device)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "video-0.webp"
-        save_webp(pixels, path, job.data.fps or trainer.backbone.spec.fps)
+        save_webp(pixels, path, job.data.fps or spec.fps)
         return [path]
 
     return draw

@@ -23,7 +23,7 @@ class _Table(BaseModel):
 
 class ModelFiles(_Table):
     """Folders of diffusers and transformers. The parts are looked for in `folder`, which has the
-    layout of a Wan pipeline; each may also be a path of its own."""
+    layout of a pipeline; each may also be a path of its own."""
 
     folder: Path
     transformer: Path = Path("transformer")  # "transformer_2": the low-noise expert of A14B

@@ -62,15 +62,17 @@ def prepared(backbone: Backbone, config: Memory, device: torch.device) -> Iterat
 def checkpointed(block: nn.Module, *, input_on_cpu: bool = False) -> Iterator[None]:
     """Forget the block's activations in the forward pass, and compute them again backwards.
 
-    What is remembered is its input; `input_on_cpu` keeps that in the CPU's memory.
+    What is remembered is its input, the first argument (Wan's are positional, CogVideoX's have
+    names); `input_on_cpu` keeps that in the CPU's memory.
     """
     forward = block.forward
 
-    def recomputed(x: Tensor, *args, **kwargs):
+    def recomputed(*args, **kwargs):
         if not torch.is_grad_enabled():
-            return forward(x, *args, **kwargs)
+            return forward(*args, **kwargs)
+        x = next(iter((*args, *kwargs.values())))
         with _remembered_on_cpu(x) if input_on_cpu else contextlib.nullcontext():
-            return checkpoint(forward, x, *args, use_reentrant=False, **kwargs)
+            return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
     with _forward(block, recomputed):
         yield

@@ -35,6 +35,7 @@ class Sizes:
     dim: int
     ffn: int
     patch: int  # latent pixels along each side of a token
+    patch_time: int  # latent frames in a token
     lora_features: int  # inputs and outputs of all layers that get a LoRA, added up
     lora_layers: float  # layers of a block that get one
 
@@ -145,9 +146,10 @@ def sizes_of(backbone: Backbone, targets: str | None = None) -> Sizes:
         other=sum(p.numel() for p in backbone.module.parameters()) - sum(weights),
         itemsize=first[0].weight.element_size(),
         largest=max(m.weight.numel() for m in first),
-        dim=min(m.in_features for m in first),
-        ffn=max(m.out_features for m in first),
+        dim=min(m.out_features for m in first),
+        ffn=max(m.in_features for m in first),
         patch=backbone.spec.patch_space,
+        patch_time=backbone.spec.patch_time,
         lora_features=sum(m.in_features + m.out_features for m in adapted),
         lora_layers=sum(m in adapted for block in blocks for m in block) / len(blocks),
     )
@@ -202,6 +204,7 @@ def _state(config: TrainConfig) -> int:
 def _tokens(sizes: Sizes, config: TrainConfig, latent_shape: tuple[int, int, int], world: int):
     frames, height, width = latent_shape
     samples = min(config.micro_batch, max(1, config.batch // world))
+    frames = -(-frames // sizes.patch_time)
     return samples * frames * (height // sizes.patch) * (width // sizes.patch)
 
 

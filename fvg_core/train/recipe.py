@@ -25,17 +25,19 @@ def lora_metadata(
         "rank": config.lora.rank,
         "alpha": config.alpha,
         "steps": trainer.step,
-        "anchors": anchor_distribution(config),
+        "anchors": anchor_distribution(config, spec.patch_time),
         "versions": {name: _version(name) for name in packages},
         "modelspec.title": title,
         "modelspec.architecture": f"{spec.host_class.lower()}/lora",
     }
 
 
-def anchor_distribution(config: TrainConfig) -> str:
-    """How the anchored latent frame k was drawn, in words."""
+def anchor_distribution(config: TrainConfig, patch_time: int = 1) -> str:
+    """How the anchored latent frame k was drawn, in words; or the token of several frames."""
     algorithm = config.algorithm
     k = "k uniform over the latent frames"
+    if patch_time > 1:
+        k = f"k uniform over the tokens of {patch_time} latent frames"
     if algorithm.first_frame_share:
         k = f"k = 0 in {algorithm.first_frame_share:g} of the anchored samples, else {k}"
     several = f", up to {algorithm.max_anchors} anchors" if algorithm.max_anchors > 1 else ""

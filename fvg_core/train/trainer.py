@@ -15,6 +15,7 @@ from torch import Tensor
 from ..backbones import Backbone
 from ..errors import TrainingError
 from ..lora.adapter import attach
+from ..pairs import with_front
 from .algorithm import Draw, counted, draw, losses, sigma_range
 from .config import DTYPES, TrainConfig
 from .memory import prepared
@@ -165,11 +166,13 @@ class Trainer:
 
     def _losses(self, indices: list[int], seeds: list[int]) -> Tensor:
         config, draws, texts = self.config.algorithm, [], []
+        patch = self.backbone.spec.patch_time
         for index, seed in zip(indices, seeds, strict=True):
             gen = torch.Generator().manual_seed(seed)
             blank = torch.rand((), generator=gen) < config.prompt_dropout
             texts.append(self.data.empty_text if blank else self.data.text(index))
-            draws.append(draw(self.data.latents(index)[None].float(), config, gen, *self.sigmas))
+            z0 = with_front(self.data.latents(index)[None].float(), patch)
+            draws.append(draw(z0, config, gen, *self.sigmas, patch))
         return self._loss_of(Draw.stack(draws), texts, seeds[0])
 
     def _loss_of(self, draw: Draw, texts: list[Tensor], seed: int) -> Tensor:
@@ -180,6 +183,7 @@ class Trainer:
                 lambda x, sigma: self.backbone.denoise(x, sigma, text),
                 draw,
                 counted(draw, self.config.algorithm.anchor_loss),
+                self.backbone.spec.process,
             )
 
     def arithmetic(self) -> torch.autocast:

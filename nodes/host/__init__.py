@@ -2,6 +2,7 @@
 
 candidates  pictures on disk that are found again; beside it how they are made (candidates_making,
           drawing)
+cogvideox what CogVideoX needs beyond the hold
 encode    clips and captions through VAE and CLIP
 graph_key what a node's input depends on, as one hash
 guiders   guidance: an interval of it, two experts in one run
@@ -35,7 +36,7 @@ from .notices import warn_on
 from .picker import remember, remembered, save_views, upstream_seeds
 from .pictures import FIT_RULES, encode_anchor, fit
 from .rewriting import rewriter_instructions, rewrites_folder, rewriting_watch
-from .sampling import flow_schedule, sample_video
+from .sampling import sample_video, schedule
 from .scoring import SCORERS, score
 from .training_route import register_routes
 
@@ -53,7 +54,6 @@ __all__ = [
     "clips_stamp",
     "encode_anchor",
     "fit",
-    "flow_schedule",
     "graph_of",
     "language_model_folders",
     "load_tiny_world",
@@ -72,6 +72,7 @@ __all__ = [
     "rewriting_watch",
     "sample_video",
     "save_views",
+    "schedule",
     "score",
     "seed_input",
     "solver_inputs",

@@ -15,7 +15,7 @@ from ...fvg_core.backbones import BackboneSpec
 from ...fvg_core.data import CachedDataset, Prepared, Target, prepare, stamp
 from ...fvg_core.errors import DataError, ModelMismatchError
 from ...fvg_core.frames import latent_length
-from .models import spec_of
+from .models import spec_of, text_features
 from .weights import weights_hash
 
 # What was made in this process, by cache folder, with the clips' folder; and how often something
@@ -109,7 +109,7 @@ def _video_encoder(model, vae, spec: BackboneSpec) -> Callable[[Tensor], Tensor]
 
 
 def _text_encoder(model, clip) -> Callable[[str], Tensor]:
-    width = model.model.diffusion_model.text_embedding[0].in_features
+    width = text_features(model)
 
     def encode(text: str) -> Tensor:
         # In a caption, brackets are brackets: only a prompt uses them for emphasis.
@@ -117,7 +117,8 @@ def _text_encoder(model, clip) -> Callable[[str], Tensor]:
         if features.shape[-1] != width:
             raise ModelMismatchError(
                 f"the CLIP gives {features.shape[-1]} features for each token and the MODEL takes "
-                f"{width}. Load the text encoder that belongs to the MODEL (UMT5 XXL for Wan)."
+                f"{width}. Load the text encoder that belongs to the MODEL (UMT5 XXL for Wan, T5 "
+                "XXL for CogVideoX)."
             )
         return features[0].float().clone()
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, pin
 from ...fvg_core.errors import ModelMismatchError
+from .cogvideox import has_pairs, wrap_around, wrap_within
 from .models import spec_of
 
 _KEY = "fvg_anchors"
@@ -60,9 +61,14 @@ def anchored_model(model):
     """A clone of a MODEL that understands LATENTs with anchors. Harmless without anchors."""
     model = model.clone()
     if not model.get_wrappers(WrappersMP.OUTER_SAMPLE, _KEY):
+        paired = has_pairs(model)
+        if paired:
+            wrap_around(model)
         model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, _KEY, _outer_sample)
         model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, _KEY, _apply_model)
         model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, _KEY, _diffusion_model)
+        if paired:
+            wrap_within(model)
     return model
 
 
@@ -126,6 +132,7 @@ def _diffusion_model(executor, x, timestep, *args, **kwargs):
     )
     run: _Run | None = options.get(_KEY)
     if run is not None:
-        # The timestep is proportional to sigma in every flow model, so the same rule holds.
+        # Flow models are told a multiple of sigma, so the same rule holds; others have anchors of
+        # no noise at all, and every timestep times 0 is that of a clean frame.
         timestep = frame_sigmas(run.window(x, options), timestep)
     return executor(x, timestep, *args, **kwargs)

@@ -13,6 +13,7 @@ import folder_paths
 from comfy.text_encoders.wan import WanT5Tokenizer, te
 
 from ...fvg_core.backbones import BACKBONES, MODELS, WAN22_A14B, BackboneSpec, model_of
+from ...fvg_core.backbones.cogvideox import COGVIDEOX15, check_variant
 from ...fvg_core.errors import ModelMismatchError, WeightsError
 
 _TINY = Path(__file__).resolve().parents[2] / "fvg_core" / "tiny" / "weights"
@@ -41,6 +42,9 @@ def spec_of(model) -> BackboneSpec:
             f"the MODEL is {kind}: {why}. Load one of these as the video model: {known}."
         )
     transformer = model.model.diffusion_model
+    if spec is COGVIDEOX15:
+        check_variant(transformer.in_channels, transformer.patch_size_t)
+        return model_of(spec, transformer.dim, len(transformer.blocks))
     taken = transformer.patch_embedding.weight.shape[1]
     if taken != spec.latent_channels:
         raise ModelMismatchError(
@@ -49,6 +53,14 @@ def spec_of(model) -> BackboneSpec:
             f"WanImageToVideo, or load the text-to-video model: {known}."
         )
     return model_of(spec, transformer.dim, transformer.num_layers)
+
+
+def text_features(model) -> int:
+    """Features of a text token, as the transformer of a MODEL takes them."""
+    transformer = model.model.diffusion_model
+    if spec_of(model).host_class == COGVIDEOX15.host_class:
+        return transformer.patch_embed.text_proj.in_features
+    return transformer.text_dim
 
 
 def check_pair(high, low) -> None:

@@ -33,12 +33,13 @@ def fit(image: Tensor, width: int, height: int, rule: str) -> Tensor:
     return x.movedim(1, -1)
 
 
-def encode_anchor(vae, image: Tensor, latent_frame: int, spec: BackboneSpec) -> Tensor:
-    """IMAGE [B, H, W, 3] -> clean latent [B, C, 1, h, w] for one latent frame.
+def encode_anchor(vae, image: Tensor, frames: range, spec: BackboneSpec) -> Tensor:
+    """IMAGE [B, H, W, 3] -> clean latents [B, C, n, h, w] for n latent frames of one token.
 
     A causal VAE encodes the first frame alone. Any later latent frame stands for several pixel
-    frames, so there the picture is encoded as a short still clip and its last latent is taken.
+    frames, so there the picture is encoded as a short still clip and its last latents are taken.
     """
-    still = 1 if latent_frame == 0 else 1 + spec.stride_time
+    later = len(frames) - (frames[0] == 0)
+    still = 1 + spec.stride_time * later
     latents = [vae.encode(picture.expand(still, -1, -1, -1)) for picture in image.split(1)]
-    return torch.cat([z[:, :, -1:] for z in latents])
+    return torch.cat([z[:, :, -len(frames) :] for z in latents])

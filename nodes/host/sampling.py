@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...fvg_core.guidance import GuidanceInterval
+from ...fvg_core.process import V_PREDICTION
 from .guiders import ExpertsGuider, IntervalGuider, LowNoiseExpert
 
 
@@ -23,6 +24,23 @@ def flow_schedule(scheduler: str, steps: int, shift: float) -> Tensor:
     flow = comfy.model_sampling.ModelSamplingDiscreteFlow()
     flow.set_parameters(shift=shift)
     return comfy.samplers.calculate_sigmas(flow, scheduler, steps)
+
+
+def schedule(model, scheduler: str, steps: int, shift: float) -> Tensor:
+    """Sigmas [steps + 1] of a host scheduler for a MODEL; only flow models have a shift."""
+    own = model.get_model_object("model_sampling")
+    if isinstance(own, comfy.model_sampling.CONST):
+        return flow_schedule(scheduler, steps, shift)
+    return comfy.samplers.calculate_sigmas(own, scheduler, steps)
+
+
+def times(model, scheduler: str, steps: int, shift: float) -> Tensor:
+    """The same schedule as times of the family's process (fvg_core/process.py)."""
+    own, sigmas = model.get_model_object("model_sampling"), schedule(model, scheduler, steps, shift)
+    if isinstance(own, comfy.model_sampling.CONST):
+        return sigmas
+    timesteps = own.timestep(sigmas[:-1]).float()
+    return V_PREDICTION.times(torch.cat([timesteps, timesteps.new_tensor([-1])]))
 
 
 def sample_video(

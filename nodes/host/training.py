@@ -12,10 +12,13 @@ import torch
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from torch import Tensor, nn
 
+from ...fvg_core.backbones.cogvideox import COGVIDEOX15
+from ...fvg_core.backbones.tokenwise import flat_timesteps, take_tokens
 from ...fvg_core.errors import ModelMismatchError
-from .models import spec_of
+from ...fvg_core.pairs import token_times
+from ...fvg_core.process import TIMESTEPS
+from .models import spec_of, text_features
 
-_STEPS = 1000  # Wan's timesteps are sigma times this
 _PLAIN_TOKENS = 2048  # beyond them the matrix of plain attention grows too large
 
 
@@ -28,6 +31,7 @@ class HostWan:
         """`dtype` is what autocast will compute in. Raises ModelMismatchError for a MODEL that
         cannot be trained."""
         self.spec = spec_of(model)
+        self.text_features = text_features(model)
         self._patcher = _second_copy(model)
         self.module: nn.Module = self._patcher.model.diffusion_model
         if dtype != torch.float32:
@@ -37,11 +41,6 @@ class HostWan:
     @property
     def blocks(self) -> Sequence[nn.Module]:
         return list(self.module.blocks)
-
-    @property
-    def text_features(self) -> int:
-        """Features of a text token."""
-        return self.module.text_dim
 
     def published_name(self, name: str) -> str:
         """The host keeps the published names."""
@@ -53,10 +52,14 @@ class HostWan:
         dtype = torch.get_autocast_dtype(kind) if autocast else torch.float32
         return self.module(
             x.to(dtype),
-            sigma * _STEPS,  # one for every frame: the host's model takes [B, F]
+            self._timesteps(sigma),
             context=text.to(dtype),
             transformer_options={"optimized_attention_override": _differentiable_attention},
         )
+
+    def _timesteps(self, sigma: Tensor) -> Tensor:
+        """One for every frame: the host's model takes [B, F]."""
+        return sigma * TIMESTEPS
 
     def load(self, working_bytes: int = 0) -> None:
         """Onto the device, whole; other models make room for it and for `working_bytes` more.
@@ -73,6 +76,18 @@ class HostWan:
     def unload(self) -> None:
         self._patcher.detach()
         comfy.model_management.soft_empty_cache()
+
+
+class HostCogVideoX(HostWan):
+    """The same for CogVideoX 1.5, whose second copy takes a timestep for every pair."""
+
+    def __init__(self, model, dtype: torch.dtype) -> None:
+        super().__init__(model, dtype)
+        take_tokens(self.blocks, self.module.norm_out)
+
+    def _timesteps(self, sigma: Tensor) -> Tensor:
+        tokens = self.spec.process.timestep(token_times(sigma, self.spec.patch_time))
+        return flat_timesteps(tokens.amax(1), tokens)
 
 
 def _second_copy(model):
@@ -121,8 +136,9 @@ def training(model, dtype: torch.dtype) -> Iterator[HostWan]:
     management = comfy.model_management
     before = management.in_training
     # Nodes run in inference mode, whose tensors can never take part in a gradient.
+    paired = spec_of(model).host_class == COGVIDEOX15.host_class
     with torch.inference_mode(False):
-        backbone = HostWan(model, dtype)
+        backbone = (HostCogVideoX if paired else HostWan)(model, dtype)
         management.in_training = True  # the host's fused rotary embedding has no gradient
         try:
             yield backbone

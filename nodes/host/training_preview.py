@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...fvg_core.anchor import AnchorPlan
 from ...fvg_core.errors import TrainingError
+from ...fvg_core.pairs import noise_with_front, together
 from ...fvg_core.train.config import TrainConfig
 from ...fvg_core.train.order import held_out
 from ...fvg_core.train.trainer import Dataset, Trainer
@@ -19,7 +20,7 @@ from ...fvg_core.train.validation import Scene, held_out_scene, sample
 from ...fvg_core.train.webp import save_webp
 from .models import spec_of
 from .pictures import encode_anchor, fit
-from .sampling import flow_schedule
+from .sampling import times
 from .training import HostWan
 
 _SCHEDULER = "simple"  # the default of our sampler node
@@ -55,17 +56,20 @@ class Preview:
 def scene_of(preview: Preview, model, data: Dataset, config: TrainConfig) -> Scene:
     """Encodes the anchors, so it is called while the VAE may still have the memory."""
     negative = data.empty_text if preview.negative is None else _text(preview.negative)
-    if preview.positive is None:
-        scene = held_out_scene(data, held_out(data.ids, config.keep.validation_clips))
-        return replace(scene, negative=negative[None])
     spec = spec_of(model)
+    if preview.positive is None:
+        clips = held_out(data.ids, config.keep.validation_clips)
+        scene = held_out_scene(data, clips, spec.patch_time)
+        return replace(scene, negative=negative[None])
     frames, h, w = max(data.buckets, key=lambda shape: (len(data.buckets[shape]), shape))
     size = w * spec.stride_space, h * spec.stride_space
     anchors = [] if preview.anchor is None else fit(preview.anchor, *size, "crop").split(1)
     plan = AnchorPlan.empty(max(1, len(anchors)), spec.latent_channels, frames, h, w)
     if anchors:
-        z = torch.cat([encode_anchor(preview.vae, picture, 0, spec) for picture in anchors])
-        plan = plan.with_anchor(0, model.model.process_latent_in(z.cpu().float()))
+        share = together(0, frames, spec.patch_time)
+        z = torch.cat([encode_anchor(preview.vae, picture, share, spec) for picture in anchors])
+        z = model.model.process_latent_in(z.cpu().float())
+        plan = plan.with_anchor(0, z, patch_time=spec.patch_time)
     texts = [_text(preview.positive)[None], negative[None]]
     return Scene(plan, *(t.expand(len(plan.clean), -1, -1) for t in texts))
 
@@ -89,8 +93,10 @@ class VideoSampler:
         self._preview, self._scene, self._trainer = preview, scene, trainer
         self._model, self._backbone = model.model, backbone
         # The host's own noise and schedule: the same seed gives the sampler node's video.
-        self._noise = comfy.sample.prepare_noise(scene.plan.clean, trainer.config.seed)
-        self._sigmas = flow_schedule(_SCHEDULER, preview.steps, preview.shift)
+        seed, patch = trainer.config.seed, backbone.spec.patch_time
+        noise = comfy.sample.prepare_noise(scene.plan.clean, seed)
+        self._noise = noise_with_front(noise, patch, seed)
+        self._sigmas = times(model, _SCHEDULER, preview.steps, preview.shift)
 
     def __call__(self, folder: Path) -> list[Path]:
         z = sample(self._trainer, self._scene, self._noise, self._sigmas, self._preview.cfg)

@@ -35,7 +35,7 @@ SIZES = {
 
 
 def predict(w: dict[str, Tensor], x: Tensor, pairs: Tensor, text_time: Tensor, text: Tensor):
-    """v of latents x [B, C, F, H, W], pairs' timesteps [B, F / 2], the text's [B], text [B, L, D]."""
+    """v of x [B, C, F, H, W]; timesteps of pairs [B, F / 2] and of the text [B]; text [B, L, D]."""
     b, c, f, h, width = x.shape
     grid = (f // 2, h // 2, width // 2)
     per_pair = grid[1] * grid[2]
@@ -111,7 +111,9 @@ def rotary_angles(grid: tuple[int, int, int]) -> Tensor:
 def rotate(x: Tensor, angles: Tensor) -> Tensor:
     """Each pair of neighbouring features is a plane that turns with the position."""
     plane = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(plane * torch.polar(torch.ones_like(angles), angles)).flatten(-2).to(x)
+    return (
+        torch.view_as_real(plane * torch.polar(torch.ones_like(angles), angles)).flatten(-2).to(x)
+    )
 
 
 def sinusoid(t: Tensor, dim: int) -> Tensor:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from fvg_core.backbones import MODELS
-from fvg_core.backbones.diffusers_wan import DiffusersWan
+from fvg_core.backbones.diffusers_models import on_meta
 from fvg_core.backbones.table import RANKS, counted, latent_shape
 from fvg_core.backbones.wan import WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
 
@@ -38,8 +38,8 @@ def test_counted_numbers(spec):
 
 
 def test_an_architecture_without_weights_is_read_as_its_own_row():
-    assert DiffusersWan.on_meta(WAN21_1_3B).spec is WAN21_1_3B
-    backbone = DiffusersWan.on_meta(WAN22_5B)
+    assert on_meta(WAN21_1_3B).spec is WAN21_1_3B
+    backbone = on_meta(WAN22_5B)
     assert backbone.spec is WAN22_5B
     assert {p.device.type for p in backbone.module.parameters()} == {"meta"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -92,7 +94,7 @@ def test_sampling_is_diffusers_ddim(scheduler, steps):
     times = V_PREDICTION.schedule(steps, shift=1.0).double()
     assert V_PREDICTION.timestep(times[:-1]).tolist() == scheduler.timesteps.tolist()
     x = normal(2)
-    for t, to in zip(times[:-1], times[1:], strict=True):
+    for t, to in itertools.pairwise(times):
         v = network(x, V_PREDICTION.timestep(t))
         x = V_PREDICTION.step(x, V_PREDICTION.x0(x, v, t.expand(2)), t, to)
     # DDIM looks a fixed number of timesteps back; ours steps to the next one of the list.

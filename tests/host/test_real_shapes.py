@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fvg_core.backbones import BACKBONES, MODELS, model_of
-from fvg_core.backbones.diffusers_wan import DiffusersWan
+from fvg_core.backbones.diffusers_models import on_meta
 from fvg_core.tiny.export import transformer_to_host
 
 pytestmark = pytest.mark.host
@@ -23,9 +23,7 @@ def shapes() -> dict[str, dict[str, list[int]]]:
     return {
         spec.name: {
             name: list(tensor.shape)
-            for name, tensor in transformer_to_host(
-                DiffusersWan.on_meta(spec).module.state_dict()
-            ).items()
+            for name, tensor in transformer_to_host(on_meta(spec).module.state_dict()).items()
         }
         for spec in MODELS
     }

@@ -8,6 +8,7 @@ import pytest
 import small_wan
 import torch
 
+from fvg_core.backbones.diffusers_models import load
 from fvg_core.backbones.diffusers_wan import DiffusersWan
 from fvg_core.backbones.wan import WAN21, WAN22_5B
 from fvg_core.errors import ModelMismatchError, WeightsError
@@ -64,7 +65,7 @@ def test_an_image_to_video_model_is_refused():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_folder_is_loaded(tmp_path, backbone, dtype):
     backbone.module.save_pretrained(tmp_path)
-    loaded = DiffusersWan.load(tmp_path, dtype)
+    loaded = load(tmp_path, dtype)
     assert loaded.spec is WAN21
     assert loaded.module.patch_embedding.weight.dtype == dtype
     assert not loaded.module.training
@@ -77,7 +78,7 @@ def test_a_folder_is_loaded(tmp_path, backbone, dtype):
 
 def test_folders_without_a_text_to_video_transformer_are_refused(tmp_path, backbone):
     with pytest.raises(WeightsError, match="transformer_2"):
-        DiffusersWan.load(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
     backbone.module.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for changed, error, match in (
@@ -87,7 +88,7 @@ def test_folders_without_a_text_to_video_transformer_are_refused(tmp_path, backb
     ):
         (tmp_path / "config.json").write_text(json.dumps(changed))
         with pytest.raises(error, match=match):
-            DiffusersWan.load(tmp_path)
+            load(tmp_path)
 
 
 def test_damaged_weights_are_refused(tmp_path, backbone):
@@ -95,7 +96,7 @@ def test_damaged_weights_are_refused(tmp_path, backbone):
     weights = tmp_path / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(WeightsError, match="fetch the folder again"):
-        DiffusersWan.load(tmp_path)
+        load(tmp_path)
     weights.unlink()
     with pytest.raises(WeightsError, match="fetch the folder again"):
-        DiffusersWan.load(tmp_path)
+        load(tmp_path)

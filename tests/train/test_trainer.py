@@ -8,7 +8,7 @@ import pytest
 import torch
 from clips import CLIPS, Clips, assert_equal, config, small_wan, trained
 
-from fvg_core.backbones.diffusers_wan import DiffusersWan
+from fvg_core.backbones.diffusers_models import on_meta
 from fvg_core.backbones.wan import WAN21_1_3B
 from fvg_core.errors import TrainingError
 from fvg_core.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -133,7 +133,7 @@ def test_an_expert_of_a_single_model_is_refused():
 
 
 def test_an_expert_of_a_1_3b_is_refused():
-    wan = DiffusersWan.on_meta(WAN21_1_3B)
+    wan = on_meta(WAN21_1_3B)
     with pytest.raises(TrainingError, match=r"Wan 2\.1 T2V 1\.3B is a single model"):
         Trainer(wan, Clips(CLIPS), config(algorithm={"expert": "low"}))
 

@@ -49,6 +49,7 @@ class Probe(io.ComfyNode):
                 {
                     "x": x.clone(),
                     "t": timestep.clone(),
+                    "context": context.clone(),
                     "branch": torch.tensor(options["cond_or_uncond"]),
                     "sigma": options["sigmas"],
                     "frames": torch.tensor(frames),
