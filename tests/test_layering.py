@@ -22,7 +22,8 @@ STDLIB = sys.stdlib_module_names
 
 # ComfyUI's own top-level modules; everything that starts with "comfy" belongs to it too.
 HOST = {"folder_paths", "server", "nodes", "execution", "latent_preview", "node_helpers"}
-PURE = {f"fvg_core.{name}" for name in ("flow", "schedules", "anchor", "guidance")}
+_MATHS = ("flow", "schedules", "process", "pairs", "anchor", "guidance")
+PURE = {f"fvg_core.{name}" for name in _MATHS}
 PLAIN = PURE | {"fvg_core.errors", "fvg_core.types", "fvg_core.config", "fvg_core.frames"}
 
 # Packages that may be imported at import time. Anything else belongs inside the function that

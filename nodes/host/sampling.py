@@ -16,22 +16,16 @@ from ...fvg_core.process import V_PREDICTION
 from .guiders import ExpertsGuider, IntervalGuider, LowNoiseExpert
 
 
-def flow_schedule(scheduler: str, steps: int, shift: float) -> Tensor:
-    """Sigmas [steps + 1] of a host scheduler for a flow model of this shift.
+def schedule(model, scheduler: str, steps: int, shift: float) -> Tensor:
+    """Sigmas [steps + 1] of a host scheduler for a MODEL. Only flow models have a shift.
 
     Computed beside the MODEL instead of patched into it, so that nothing leaks into other runs.
     """
-    flow = comfy.model_sampling.ModelSamplingDiscreteFlow()
-    flow.set_parameters(shift=shift)
-    return comfy.samplers.calculate_sigmas(flow, scheduler, steps)
-
-
-def schedule(model, scheduler: str, steps: int, shift: float) -> Tensor:
-    """Sigmas [steps + 1] of a host scheduler for a MODEL; only flow models have a shift."""
-    own = model.get_model_object("model_sampling")
-    if isinstance(own, comfy.model_sampling.CONST):
-        return flow_schedule(scheduler, steps, shift)
-    return comfy.samplers.calculate_sigmas(own, scheduler, steps)
+    sampling = model.get_model_object("model_sampling")
+    if isinstance(sampling, comfy.model_sampling.CONST):
+        sampling = comfy.model_sampling.ModelSamplingDiscreteFlow()
+        sampling.set_parameters(shift=shift)
+    return comfy.samplers.calculate_sigmas(sampling, scheduler, steps)
 
 
 def times(model, scheduler: str, steps: int, shift: float) -> Tensor:
