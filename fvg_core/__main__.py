@@ -32,6 +32,19 @@ def main() -> None:
 
         print("\n".join(lines()))
 
+    source = typer.Argument(help="The folder `transformer` of a pipeline in diffusers' layout.")
+    target = typer.Argument(help="A new .safetensors file, in ComfyUI's models/diffusion_models.")
+
+    @app.command()
+    def convert(folder: Path = source, out: Path = target) -> None:
+        """Write a diffusers transformer (CogVideoX 1.5, Wan) as the file that ComfyUI loads."""
+        from .backbones.convert import convert
+
+        try:
+            print(f"{convert(folder, out)} tensors in {out}")
+        except FVGError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+
     @app.command()
     def train(
         config: Path = config,

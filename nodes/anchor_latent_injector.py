@@ -28,7 +28,7 @@ class AnchorLatentInjector(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="A text-to-video Wan model, with its anchor LoRA (the 5B needs none).",
+                    tooltip="A text-to-video model, with its anchor LoRA (Wan 2.2 5B needs none).",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the video model."),
                 io.Combo.Input(

@@ -301,7 +301,7 @@ class LoraTrainer(io.ComfyNode):
             node_id="FVGLoraTrainer",
             display_name="LoRA Trainer",
             category="FVG/training",
-            description="Teaches a text-to-video Wan model to take a clean frame as given "
+            description="Teaches a text-to-video model to take a clean frame as given "
             "(Algorithm 1 of the paper) and saves the LoRA among ComfyUI's LoRAs. It can be "
             "interrupted, and goes on where it stopped.",
             search_aliases=["train lora", "finetune", "anchor lora"],
