@@ -133,11 +133,15 @@ def layer_norm(w, name: str, x: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 def small(seed: int = 0, **sizes):
-    """A small random CogVideoX 1.5 of diffusers, as a backbone. Its norms and biases are random
-    too."""
-    from diffusers import CogVideoXTransformer3DModel
-
+    """A small random CogVideoX 1.5 of diffusers, as a backbone."""
     from fvg_core.backbones.diffusers_cogvideox import DiffusersCogVideoX
+
+    return DiffusersCogVideoX(network(seed, **sizes))
+
+
+def network(seed: int = 0, **sizes):
+    """The transformer alone. Its norms and biases are random too."""
+    from diffusers import CogVideoXTransformer3DModel
 
     module = CogVideoXTransformer3DModel(**{**SIZES, **sizes}).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -145,7 +149,7 @@ def small(seed: int = 0, **sizes):
         value = torch.randn(p.shape, generator=generator)
         scale = 0.3 if p.ndim == 1 else p.shape[1] ** -0.5
         p.data = value * scale + (name.endswith("weight") and p.ndim == 1)
-    return DiffusersCogVideoX(module)
+    return module
 
 
 def inputs() -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,9 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from fvg_core.backbones import BACKBONES, MODELS, BackboneSpec, model_of
+from fvg_core.backbones.cogvideox import COGVIDEOX15_5B, check_variant
 from fvg_core.backbones.wan import WAN21, WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
+from fvg_core.errors import ModelMismatchError
 
 
 def default(cls, name):
@@ -29,6 +31,29 @@ def test_wan22_5b_is_as_published():
     assert (spec.stride_time, spec.stride_space, spec.stride_space) == (4, 16, 16)
     assert (1, spec.patch_space, spec.patch_space) == (1, 2, 2)
     assert spec.latent_channels == 48
+
+
+def test_cogvideox15_is_as_diffusers_has_it():
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+
+    spec = COGVIDEOX15_5B
+    assert spec.latent_channels == default(AutoencoderKLCogVideoX, "latent_channels")
+    assert spec.latent_channels == default(CogVideoXTransformer3DModel, "in_channels")
+    assert spec.patch_space == default(CogVideoXTransformer3DModel, "patch_size")
+    assert spec.stride_time == default(AutoencoderKLCogVideoX, "temporal_compression_ratio")
+    assert spec.stride_space == 2 ** (
+        len(default(AutoencoderKLCogVideoX, "block_out_channels")) - 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [((16, None), "CogVideoX 1.0"), ((32, 2), "32 input channels"), ((48, 2), "48 input channels")],
+)
+def test_other_models_of_the_cogvideox_family_are_refused(given, said):
+    check_variant(16, 2)
+    with pytest.raises(ModelMismatchError, match=said):
+        check_variant(*given)
 
 
 @pytest.mark.parametrize("size", [(832, 480), (1280, 720)])
@@ -58,7 +83,7 @@ def test_a_published_model_has_all_its_facts_and_can_hold_its_own_video(spec):
     assert [f.folder for f in spec.files].count("diffusion_models") == 1 + bool(own.cfg_low_noise)
     assert {"vae", "text_encoders"} <= {f.folder for f in spec.files}
     assert all(f.name.endswith(".safetensors") for f in spec.files)
-    assert spec.needs_lora == (spec.host_class == "WAN21")  # the 5B knows clean frames
+    assert spec.needs_lora == (spec.host_class != "WAN22")  # the 5B knows clean frames
     assert (spec.expert_boundary is None) == (own.cfg_low_noise is None)
 
 

@@ -8,18 +8,30 @@ import sys
 import pytest
 
 from fvg_core.backbones import MODELS
+from fvg_core.backbones.cogvideox import COGVIDEOX15_5B
 from fvg_core.backbones.diffusers_models import on_meta
 from fvg_core.backbones.table import RANKS, counted, latent_shape
 from fvg_core.backbones.wan import WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
 
 # Billions of parameters; the names round them.
-PUBLISHED = {"1.3B": 1.42, "14B": 14.29, "A14B": 14.29, "5B": 5.0}
+PUBLISHED = {
+    "Wan 2.1 T2V 1.3B": 1.42,
+    "Wan 2.1 T2V 14B": 14.29,
+    "Wan 2.2 T2V A14B": 14.29,
+    "Wan 2.2 TI2V 5B": 5.0,
+    "CogVideoX 1.5 5B": 5.57,
+}
 TEXT, FREQUENCIES = 4096, 256
 
 
 def lora_features(spec) -> int:
     """Inputs and outputs of every linear layer, from the paper's architecture alone."""
-    d, ffn, patch = spec.size.dim, spec.size.ffn, 4 * spec.latent_channels
+    d, ffn, patch = spec.size.dim, spec.size.ffn, 4 * spec.patch_time * spec.latent_channels
+    if spec is COGVIDEOX15_5B:
+        time = 512
+        block = 4 * 2 * d + 2 * (d + ffn) + 2 * (time + 6 * d)
+        ends = 2 * (patch + d) + (TEXT + d) + (d + time) + 2 * time + (time + 2 * d)
+        return spec.size.layers * block + ends
     block = 8 * 2 * d + 2 * (d + ffn)
     embedders = (FREQUENCIES + d) + 2 * d + (TEXT + d) + 2 * d + (d + 6 * d) + (d + patch)
     return spec.size.layers * block + embedders
@@ -29,11 +41,13 @@ def lora_features(spec) -> int:
 def test_counted_numbers(spec):
     count = counted(spec)
     d, ffn = spec.size.dim, spec.size.ffn
-    assert count.parameters / 1e9 == pytest.approx(PUBLISHED[spec.name.split()[-1]], rel=0.01)
-    assert count.lora_layers == 10 * spec.size.layers + 6
+    assert count.parameters / 1e9 == pytest.approx(PUBLISHED[spec.name], rel=0.01)
+    in_a_block = 8 if spec is COGVIDEOX15_5B else 10
+    assert count.lora_layers == in_a_block * spec.size.layers + 6
     assert count.lora_parameters == tuple(rank * lora_features(spec) for rank in RANKS)
     assert count.bf16 == 2 * count.parameters
-    assert count.bf16 - count.fp8 == spec.size.layers * (8 * d * d + 2 * d * ffn)
+    square = 4 * d * d + 12 * d * 512 if spec is COGVIDEOX15_5B else 8 * d * d
+    assert count.bf16 - count.fp8 == spec.size.layers * (square + 2 * d * ffn)
     assert count.bf16 < count.training[0] < count.training[1]
 
 
@@ -47,6 +61,7 @@ def test_an_architecture_without_weights_is_read_as_its_own_row():
 def test_latents_of_the_models_own_videos():
     assert latent_shape(WAN21_14B) == (21, 60, 104)
     assert latent_shape(WAN22_5B) == (31, 44, 80)
+    assert latent_shape(COGVIDEOX15_5B) == (21, 96, 170)
 
 
 def test_the_command_prints_every_model_with_its_files():

@@ -29,7 +29,7 @@ SCALE = 1.15258426  # comfy/latent_formats.py, CogVideoX
 
 def weights(**sizes) -> dict[str, Tensor]:
     """Under diffusers' names."""
-    return reference.small(text_embed_dim=TEXT, **sizes).module.state_dict()
+    return reference.network(text_embed_dim=TEXT, **sizes).state_dict()
 
 
 def write(folder: Path, name: str = "cogvideox", **sizes) -> str:
@@ -44,7 +44,8 @@ def start(comfy, **sizes) -> Builder:
     """A graph with the model, the tiny world's VAE and prompts."""
     graph = Builder()
     graph.world(lora=False)
-    name = write(comfy.output / "diffusion_models", **sizes)
+    kind = "-".join(f"{k}{v}" for k, v in sizes.items())
+    name = write(comfy.output / "diffusion_models", f"cogvideox{kind}", **sizes)
     graph.model = [graph.add("UNETLoader", unet_name=name, weight_dtype="default"), 0]
     return graph
 

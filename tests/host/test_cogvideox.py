@@ -6,8 +6,12 @@ import cogvideox
 import pytest
 import torch
 from graphs import Builder
+from safetensors.torch import load_file
 from test_hold import DRIFT, EXTRAPOLATED_DRIFT, EXTRAPOLATES, STOPS_EARLY, Outcome, Runner
 from test_hold import _check_latents as check_latents
+from training import Files, new_name, random_data, refused, train
+
+from fvg_core.bench.client import RunError
 
 pytestmark = pytest.mark.host
 
@@ -131,3 +135,119 @@ def test_the_plain_reference_samples_the_same_video(runner, clean, length):
     final = in_front(outcome.final)[:, :, length // 4 % 2 == 0 :]
     torch.testing.assert_close(final, x[:, :, -final.shape[2] :], rtol=0, atol=1e-4 * x.abs().max())
     assert x.std() > 0.1
+
+
+def test_other_samplings_of_the_host_give_the_same_video(runner):
+    """Its own sampler for this family, which scales rightly by itself, and a MODEL whose sampling
+    a node has replaced by one that scales its input."""
+    plain = runner.finish(anchored(runner.comfy), stock=True, seed=4)
+    graph = anchored(runner.comfy)
+    graph.wrap("ModelSamplingDiscrete", sampling="v_prediction", zsnr=True)
+    patched = runner.finish(graph, stock=True, seed=4)
+    graph, name = anchored(runner.comfy), runner.name()
+    sampler = [graph.add("VOIDSampler"), 0]
+    schedule = {"scheduler": "simple", "steps": 4, "denoise": 1.0}
+    sigmas = [graph.add("BasicScheduler", model=graph.model, **schedule), 0]
+    node = graph.add(
+        "SamplerCustom", model=graph.model, add_noise=True, noise_seed=4, cfg=5.0,
+        positive=graph.positive, negative=graph.negative, sampler=sampler, sigmas=sigmas,
+        latent_image=graph.latent,
+    )  # fmt: skip
+    graph.save([node, 0], name)
+    runner.run(graph)
+    for other in (patched.final, runner.latent(name)):
+        torch.testing.assert_close(other, plain.final, rtol=0, atol=2e-3 * plain.final.abs().max())
+    check(patched, [0], [0])
+
+
+def test_guidance_interval_and_partial_denoise(runner):
+    calls = runner.finish(anchored(runner.comfy), steps=8, guidance_end=0.5).calls
+    assert [len(c["branch"]) for c in calls] == [2, 2, 2, 2, 2, 1, 1, 1]
+    outcome = runner.finish(anchored(runner.comfy), stock=True, denoise=0.5)
+    assert [c["t"].max() for c in outcome.calls] == [499, 374, 249, 124]
+    check_latents(outcome, [0], DRIFT)
+
+
+def test_the_hosts_own_sampling_is_bit_identical_before_and_after(runner):
+    def stock(last: int) -> torch.Tensor:
+        graph, name = cogvideox.start(runner.comfy), runner.name()
+        size = {"width": 64, "height": 64, "length": 17, "batch_size": 1}
+        graph.latent = [graph.add("EmptyHunyuanLatentVideo", **size), 0]
+        sampled = graph._sampled(
+            "KSamplerAdvanced", latent_image=graph.latent, add_noise="enable", noise_seed=3,
+            steps=3, cfg=5.0, sampler_name="euler", scheduler="simple", start_at_step=0,
+            end_at_step=last,  # past the end: same work, but not the host's cached result
+            return_with_leftover_noise="disable",
+        )  # fmt: skip
+        graph.save(sampled, name)
+        runner.run(graph)
+        return runner.latent(name)
+
+    before = stock(1000)
+    runner.finish(anchored(runner.comfy))
+    assert torch.equal(before, stock(1001))
+
+
+def test_what_cannot_be_anchored_is_refused(runner):
+    def said(graph: Builder, **where) -> str:
+        graph.inject(image=graph.pictures(), **where)
+        graph.save(graph.latent, "must-not-exist")
+        with pytest.raises(RunError) as raised:
+            runner.run(graph)
+        return str(raised.value)
+
+    start = lambda **sizes: cogvideox.start(runner.comfy, **sizes)
+    assert "Set anchor_noise to 0" in said(start(), anchor_noise=0.2)
+    assert "32 input channels instead of 16" in said(start(in_channels=32))
+    assert "CogVideoX 1.0" in said(start(patch_size_t=None, patch_bias=True))
+    graph = anchored(runner.comfy)
+    graph.wrap(
+        "WanContextWindowsManual", context_length=9, context_overlap=5,
+        context_schedule="standard_static", context_stride=1, closed_loop=False,
+        fuse_method="pyramid", freenoise=False, split_conds_to_windows=False,
+    )  # fmt: skip
+    with pytest.raises(RunError, match="even number of latent frames"):
+        runner.finish(graph)
+
+
+def test_a_lora_is_trained_on_the_hosts_model_and_the_stock_loader_applies_it(runner, client):
+    """Its validation video, bit by bit another implementation of sampling, is what a stock
+    sampler makes with it."""
+    comfy, name = runner.comfy, new_name()
+    graph, prefix = cogvideox.start(comfy), runner.name()
+    plain = graph.model
+    train(
+        graph, name, random_data(graph), steps=3, learning_rate=0.05, validate_every=3,
+        validation_steps=4, validation_cfg=3.0, seed=7, gradient_checkpointing=True,
+        vae=graph.vae, positive=graph.positive, negative=graph.negative, anchor=graph.pictures(),
+    )  # fmt: skip
+    client.run(graph.graph)
+    files = Files(comfy, name)
+    assert files.metadata()["base_model_class"] == "CogVideoX"
+    weights = files.weights()
+    assert len(weights) == 2 * (2 * 8 + 6)
+    assert all(w.abs().max() > 0 for w in weights.values())
+    logged = comfy.log.stat().st_size
+    graph.model = plain
+    graph.wrap("LoraLoaderModelOnly", lora_name=f"{name}.safetensors", strength_model=1.0)
+    graph.inject(image=graph.pictures(), width=32, height=32, length=9)
+    graph.save(graph.sample_stock(seed=7, cfg=3.0), prefix)
+    graph.model = plain
+    graph.inject(image=graph.pictures(), width=32, height=32, length=9)
+    graph.save(graph.sample_stock(seed=7, cfg=3.0), f"{prefix}-plain")
+    for node in [n for n in graph.graph if n.split()[0] in ("FVGLoraTrainer", "PreviewAny")]:
+        del graph.graph[node]
+    client.run(graph.graph)
+    assert "lora key not loaded" not in comfy.log.read_text()[logged:]
+    (shown,) = files.folder.glob("validation/*/video-0.latent")
+    ours, theirs = load_file(shown)["latent_tensor"], runner.latent(prefix)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * theirs.abs().max())
+    assert (theirs - runner.latent(f"{prefix}-plain")).abs().max() > 1e-2  # the LoRA matters
+
+
+def test_a_dataset_of_other_texts_is_refused(runner, client):
+    said = refused(
+        client, new_name(), graph=cogvideox.start(runner.comfy),
+        data=lambda graph: random_data(graph, features=64),
+    )  # fmt: skip
+    assert "texts have 64 features, but the MODEL takes 128" in said
