@@ -3,7 +3,7 @@
     python host_shapes.py <ComfyUI> < shapes.json > found.json
 
 shapes.json: {model: {tensor: shape}}. found.json: {model: the class of the host's model object, its
-width and blocks, and the names and shapes of its own transformer}.
+width and blocks, the scale of its latents, and the names and shapes of its own transformer}.
 """
 
 import json
@@ -30,7 +30,8 @@ def found(shapes: dict[str, list[int]]) -> dict:
     return {
         "class": type(model).__name__,
         "dim": own.dim,
-        "layers": own.num_layers,
+        "layers": len(own.blocks),
+        "latent_scale": getattr(model.latent_format, "scale_factor", 1.0),
         "shapes": {name: list(tensor.shape) for name, tensor in own.state_dict().items()},
     }
 

@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 
 from fvg_core.backbones import BACKBONES, MODELS, model_of
+from fvg_core.backbones.cogvideox import COGVIDEOX15_5B
 from fvg_core.backbones.diffusers_models import on_meta
-from fvg_core.tiny.export import transformer_to_host
 
 pytestmark = pytest.mark.host
 
 PROGRAM = Path(__file__).with_name("host_shapes.py")
 
 
+def published(backbone) -> dict:
+    return {backbone.published_name(k): v for k, v in backbone.module.state_dict().items()}
+
+
 @pytest.fixture(scope="module")
 def shapes() -> dict[str, dict[str, list[int]]]:
     return {
-        spec.name: {
-            name: list(tensor.shape)
-            for name, tensor in transformer_to_host(on_meta(spec).module.state_dict()).items()
-        }
+        spec.name: {name: list(tensor.shape) for name, tensor in published(on_meta(spec)).items()}
         for spec in MODELS
     }
 
@@ -56,3 +57,8 @@ def test_the_row_is_found_from_the_hosts_model(found, spec):
     assert row.size == spec.size
     assert row.latent_channels == spec.latent_channels
     assert row.needs_lora == spec.needs_lora
+
+
+def test_the_real_cogvideox_has_the_latent_scale_of_its_vae(found):
+    """0.7 (the VAE's config); the small ones of the other tests have the 2B's."""
+    assert found[COGVIDEOX15_5B.name]["latent_scale"] == 0.7
