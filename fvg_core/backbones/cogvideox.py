@@ -33,11 +33,6 @@ COGVIDEOX15 = BackboneSpec(
     "of its own",
     anchor_lora="none is public: train one (python -m fvg_core train, or the node LoRA Trainer)",
     source="THUDM/CogVideo README; diffusers scripts/convert_cogvideox_to_diffusers.py",
-)
-COGVIDEOX15_5B = replace(
-    COGVIDEOX15,
-    name="CogVideoX 1.5 5B",
-    size=Size(dim=3072, ffn=12288, layers=42),
     sampling=Sampling(
         steps=50,
         shift=(),
@@ -47,6 +42,11 @@ COGVIDEOX15_5B = replace(
         frames=81,
         negative="none: the empty prompt",
     ),
+)
+COGVIDEOX15_5B = replace(
+    COGVIDEOX15,
+    name="CogVideoX 1.5 5B",
+    size=Size(dim=3072, ffn=12288, layers=42),
     files=(
         # No file in ComfyUI's layout is public: `python -m fvg_core convert` makes it.
         ModelFile("diffusion_models", "cogvideox1.5_5b_t2v_bf16.safetensors"),
