@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cogvideox
 import pytest
 import torch
 from graphs import Builder
 from safetensors.torch import load_file
-from test_hold import DRIFT, EXTRAPOLATED_DRIFT, EXTRAPOLATES, STOPS_EARLY, Outcome, Runner
-from test_hold import _check_latents as check_latents
+from test_hold import (
+    DRIFT,
+    EXTRAPOLATED_DRIFT,
+    EXTRAPOLATES,
+    STOPS_EARLY,
+    Outcome,
+    Runner,
+    _check_latents,
+)
 from training import Files, new_name, random_data, refused, train
 
 from fvg_core.bench.client import RunError
 
 pytestmark = pytest.mark.host
 
-FIRST = {"frame": "first"}
+# It averages two slopes over the first step, which is 4500 long, and lands far off; the anchor is
+# held all the same.
+OVERSHOOTS = {"heun"}
 
 
 @pytest.fixture
@@ -35,8 +46,17 @@ def in_front(latent: torch.Tensor) -> torch.Tensor:
     return torch.cat([front, latent], 2) * cogvideox.SCALE
 
 
-def check(outcome: Outcome, pairs: list[int], frames: list[int], drift: float = DRIFT) -> None:
-    """Every call saw the clean pairs at timestep 0, and everything else at the right noise."""
+def check_latents(outcome: Outcome, frames: list[int], drift: float = DRIFT) -> None:
+    """The probe sees the latent with its frame in front."""
+    shown = outcome.unpinned[:, :, -outcome.clean.shape[2] :]
+    _check_latents(replace(outcome, unpinned=shown), frames, drift)
+
+
+def check(
+    outcome: Outcome, pairs: list[int], frames: list[int], drift: float = DRIFT, most: float = 3
+) -> None:
+    """Every call saw the clean pairs at timestep 0, and everything else at the right noise, with a
+    deviation below `most`."""
     clean = in_front(outcome.clean)
     batch, free = len(clean), [p for p in range(clean.shape[2] // 2) if p not in pairs]
     assert outcome.calls
@@ -49,10 +69,10 @@ def check(outcome: Outcome, pairs: list[int], frames: list[int], drift: float = 
                 torch.testing.assert_close(given[row, :, p], expected, rtol=0, atol=1e-6)
         assert all((times[p] == 0).all() for p in pairs)
         assert all((times[p] == text).all() for p in free)
-        assert given[:, :, free].std() < 3  # not the 4519 that the host's solvers hold at first
+        assert given[:, :, free].std() < most  # not the 4519 that the host's solvers hold at first
     first = outcome.calls[0]
     assert first["t"].amax() == 999
-    assert first["sigma"].round() == 4519
+    assert first["sigma"].max().round() == 4519
     assert first["x"].unflatten(2, (-1, 2))[:, :, free].std() == pytest.approx(1, abs=0.1)
     check_latents(outcome, frames, drift)
 
@@ -95,9 +115,10 @@ def test_every_sampler_of_the_host(runner, client):
             continue
         try:
             outcome = runner.finish(anchored(runner.comfy), stock=True, sampler_name=name, steps=3)
-            check(outcome, [0], [0], EXTRAPOLATED_DRIFT if name in EXTRAPOLATES else DRIFT)
+            drift = EXTRAPOLATED_DRIFT if name in EXTRAPOLATES else DRIFT
+            check(outcome, [0], [0], drift, 1000 if name in OVERSHOOTS else 3)
         except Exception as error:
-            failures[name] = repr(error)[:300]
+            failures[name] = repr(error)[:80]
     assert not failures
 
 
@@ -117,7 +138,7 @@ def test_the_plain_reference_samples_the_same_video(runner, clean, length):
     sigmas = [float(c["sigma"]) for c in outcome.calls] + [0.0]
     for i, call in enumerate(outcome.calls):
         x[:, :, held] = given[:, :, held]
-        torch.testing.assert_close(call["x"][:1], x, rtol=0, atol=1e-4)
+        torch.testing.assert_close(call["x"][:1], x, rtol=0, atol=1e-4 * x.abs().max())
         v = dict(
             zip(
                 call["branch"].tolist(),
@@ -165,7 +186,7 @@ def test_guidance_interval_and_partial_denoise(runner):
     assert [len(c["branch"]) for c in calls] == [2, 2, 2, 2, 2, 1, 1, 1]
     outcome = runner.finish(anchored(runner.comfy), stock=True, denoise=0.5)
     assert [c["t"].max() for c in outcome.calls] == [499, 374, 249, 124]
-    check_latents(outcome, [0], DRIFT)
+    check_latents(outcome, [0])
 
 
 def test_the_hosts_own_sampling_is_bit_identical_before_and_after(runner):
@@ -205,6 +226,7 @@ def test_what_cannot_be_anchored_is_refused(runner):
         "WanContextWindowsManual", context_length=9, context_overlap=5,
         context_schedule="standard_static", context_stride=1, closed_loop=False,
         fuse_method="pyramid", freenoise=False, split_conds_to_windows=False,
+        retain_first_frame=False,
     )  # fmt: skip
     with pytest.raises(RunError, match="even number of latent frames"):
         runner.finish(graph)

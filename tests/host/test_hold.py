@@ -60,7 +60,7 @@ class Runner:
         record = load_file(self.comfy.output / f"{probe}.safetensors")
         count = sum(k.startswith("branch") for k in record)
         calls = [
-            {k: record[f"{k}{i:04d}"] for k in ("x", "t", "branch", "sigma", "frames")}
+            {k: record[f"{k}{i:04d}"] for k in ("x", "t", "context", "branch", "sigma", "frames")}
             for i in range(count)
         ]
         return Outcome(self.latent(clean), self.latent(final), record["unpinned"], calls)
