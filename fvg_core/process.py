@@ -94,10 +94,10 @@ class VPrediction:
         return self.times(torch.cat([timesteps, torch.tensor([-1.0])]))
 
     def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(a, s), each like t."""
-        abar = alpha_bar().to(t.device)[self.timestep(t).long()]
-        abar = torch.where(t == 0, 1.0, abar)
-        return abar.sqrt().to(t.dtype), (1 - abar).sqrt().to(t.dtype)
+        """(a, s), each like t. Looked up in float64, which not every device has."""
+        abar = alpha_bar()[self.timestep(t).long().cpu()]
+        abar = torch.where(t.cpu() == 0, 1.0, abar)
+        return abar.sqrt().to(t), (1 - abar).sqrt().to(t)
 
     def timestep(self, t: Tensor) -> Tensor:
         """What the network is told: a whole number from 0 to 999, as a float."""
