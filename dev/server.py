@@ -196,6 +196,16 @@ class ComfyServer:
         assert self.process is not None
         return self.process.wait()
 
+    def kill(self) -> None:
+        """End the server and what it started at once, as when the power goes."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start a killed server again at its address, without waiting until it answers."""
+        self._spawn()
+
     def stop(self) -> None:
         """End the server and everything it started; safe to call twice."""
         process, self.process = self.process, None
