@@ -93,6 +93,7 @@ def main() -> None:
     servers = typer.Option(
         ["http://127.0.0.1:8188"], "--server", help="A running ComfyUI; several share the list."
     )
+    start = typer.Option(False, "--start", help="Start a ComfyUI for it (in a checkout).")
     settings = typer.Option([], "--set", help='"Node title.widget=value", any number of times.')
     seeds = typer.Option(None, help="Of pictures and videos, for example 0-4: one run for each.")
     prompt_to = typer.Option(None, help='"Node title.widget" of templates without a rewriter.')
@@ -100,7 +101,10 @@ def main() -> None:
     prompts_dir = typer.Option(None, help="With --suite: its prompt files, in your copy.")
     dimensions = typer.Option([], "--dimension", help="With --suite: only this one.")
     retries = typer.Option(2, min=0, help="How often a failed run is tried again.")
-    interleave = typer.Option(False, "--interleave", help="Not all anchors before all videos.")
+    several = typer.Option(None, min=1, max=64, help="First-frame prompts for each line.")
+    mode = typer.Option("fvg", help="fvg, or without anchors: t2v, upsampled (prompts).")
+    interleave = typer.Option(False, "--interleave", help="Video after video, not in phases.")
+    previews = typer.Option(False, "--previews", help="Keep a picture of what is being made.")
     stop_after = typer.Option(None, help="anchors: draw them, and write a page to choose on.")
     anchors = typer.Option(None, help="The --out of a batch whose anchors are to be used.")
     choices = typer.Option(None, help="The choices.json that the page saved.")
@@ -112,6 +116,7 @@ def main() -> None:
         template: Path | None = template,
         out: Path = folder,
         servers: list[str] = servers,
+        start: bool = start,
         settings: list[str] = settings,
         seeds: str | None = seeds,
         prompt_to: str | None = prompt_to,
@@ -119,7 +124,10 @@ def main() -> None:
         prompts_dir: Path | None = prompts_dir,
         dimensions: list[str] = dimensions,
         retries: int = retries,
+        variations: int | None = several,
+        mode: str = mode,
         interleave: bool = interleave,
+        previews: bool = previews,
         stop_after: str | None = stop_after,
         anchors: Path | None = anchors,
         choices: Path | None = choices,
@@ -130,6 +138,8 @@ def main() -> None:
         from .bench import command
 
         try:
+            if given.pop("start"):
+                command.start_one(sys.argv[2:])
             if given.pop("cancel"):
                 sys.exit(command.cancel(out, servers))
             sys.exit(command.command(command.Arguments(**given)))

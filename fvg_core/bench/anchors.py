@@ -1,4 +1,4 @@
-"""Anchors before videos: graphs that end at the picker, and pictures of an earlier batch."""
+"""Pictures that an earlier batch, or an earlier phase, has drawn, and what a person chose."""
 
 from __future__ import annotations
 
@@ -8,30 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BatchError
-from .graph import upstream
+from .phases import ANCHORS
 from .prompt_list import Entry
-from .results import Prompt
 from .store import finished_lines
-from .template import GENERATOR, PICKER, Work, work_key
-
-FOLDER = "anchors"  # below the batch's own
-
-
-def ends_at_picker(work: Work) -> Work | None:
-    """The part of a work that draws the candidates; None for a graph that draws none.
-
-    A preview stands where the picker was, because every graph needs an output. The
-    whole graph, run later on the same server, finds the candidates on its disk.
-    """
-    prompt: Prompt = {}
-    for number, node in work.prompt.items():
-        shown = node["inputs"].get("images")
-        if node["class_type"] == PICKER and isinstance(shown, list):
-            prompt |= {n: work.prompt[n] for n in upstream(work.prompt, shown[0])}
-            prompt[number] = {"class_type": "PreviewImage", "inputs": {"images": shown}}
-    if not any(node["class_type"] == GENERATOR for node in prompt.values()):
-        return None
-    return replace(work, key=work_key(prompt), prompt=prompt, entry=replace(work.entry, targets=()))
 
 
 class Pictures:
@@ -40,7 +19,7 @@ class Pictures:
     def __init__(self, folder: Path, choices: dict[str, int] | None = None) -> None:
         self.folder, self.chosen_only = folder, choices is not None
         self.found: dict[tuple[str, int | None], Path] = {}
-        root = folder / FOLDER
+        root = folder / ANCHORS
         counts: dict[str, int] = {}
         for line in finished_lines(root / "manifest.jsonl"):
             names = [file["name"] for file in line["files"]]

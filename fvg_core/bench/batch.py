@@ -1,24 +1,26 @@
-"""Hundreds of prompts through a template, on one or more servers: anchors, then videos."""
+"""Hundreds of prompts through a template, on one or more servers, phase after phase."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import BatchError
-from .anchors import FOLDER, Pictures, ends_at_picker
+from .anchors import Pictures
 from .contact_sheet import write_contact_sheet
+from .modes import FVG
+from .phases import DRAWINGS, PHASES, VIDEOS, Phase, homes
 from .progress import Progress
 from .prompt_list import Entry
 from .results import UnreachableError
 from .runner import Patience, Runner
 from .servers import Server
 from .store import Store
-from .template import Template, Work
+from .template import Template
 
 SET_ASIDE = 3  # exit status: all others are done
 Entries = Callable[[], Iterator[Entry]]
@@ -28,7 +30,8 @@ Entries = Callable[[], Iterator[Entry]]
 class Request:
     """One batch. `entries` starts the list anew at each call.
 
-    `anchors_first` draws all candidates before the first video; `only_anchors` stops there.
+    It runs in phases, up to the one named `stop_after`; with `interleave` only in the last.
+    `mode` is one of modes.MODES, `variations` a number of first-frame prompts for each line.
     """
 
     entries: Entries
@@ -38,10 +41,13 @@ class Request:
     settings: tuple[tuple[str, str], ...] = ()
     seeds: tuple[int, ...] = ()
     prompt_to: str | None = None
+    variations: int | None = None
+    mode: str = FVG
     patience: Patience = field(default_factory=Patience)
     pictures: Pictures | None = None
-    anchors_first: bool = False
-    only_anchors: bool = False
+    interleave: bool = False
+    stop_after: str | None = None
+    previews: bool = False
 
     def each(self) -> Iterator[tuple[Entry, int | None]]:
         """Entries and seeds, in order; a line's own seed counts more than --seeds."""
@@ -51,55 +57,66 @@ class Request:
                 if given is not None:
                     yield given, seed
 
+    def phases(self) -> list[Phase]:
+        """What is run one after the other."""
+        last = DRAWINGS if self.stop_after == DRAWINGS.name else VIDEOS
+        if self.interleave:
+            return [last]
+        wanted = PHASES[: PHASES.index(last) + 1]
+        return [phase for phase in wanted if phase is not DRAWINGS or self.pictures is None]
+
 
 async def run(request: Request) -> int:
     """Do what is not done yet; the exit status."""
-    if request.anchors_first or request.only_anchors:
-        folder = request.out / FOLDER
-        aside = await _phase(request, folder, "anchors", ends_at_picker)
-        if request.only_anchors:
-            print(write_contact_sheet(folder))
-            return SET_ASIDE if aside else 0
-    aside = await _phase(request, request.out, "videos", lambda work: work)
-    print(request.out / "manifest.jsonl")
+    total, aside = 0, 0
+    async with _met(request) as (_, template):
+        total = _check(template, request)
+        phases = [phase for phase in request.phases() if phase.has(template)]
+    if request.stop_after is not None and DRAWINGS not in phases:
+        raise BatchError(
+            f"{request.template} draws no anchors: no Anchor Picker gets pictures of an Anchor "
+            "Image Generator. Leave --stop-after out."
+        )
+    for phase in phases:
+        aside = await _run_phase(request, phase, total)
+    if request.stop_after is not None:
+        print(write_contact_sheet(request.out / DRAWINGS.folder))
+    else:
+        print(request.out / "manifest.jsonl")
     return SET_ASIDE if aside else 0
 
 
-async def _phase(
-    request: Request, out: Path, what: str, part: Callable[[Work], Work | None]
-) -> int:
-    """Run `part` of every work into `out`; how many were set aside."""
-    with Store(out) as store:
-        loaded = Loader(request)
-        servers = [Server(url, store.id, loaded.accept) for url in request.servers]
-        async with contextlib.AsyncExitStack() as stack:
-            for server in servers:
-                await stack.enter_async_context(server.remote)
-            await _greet(servers)
-            template = loaded.template
-            assert template is not None  # one server has answered
-            total = _check(template, request)
-            if part is ends_at_picker and not template.draws:
-                return _nothing_to_draw(request)
+@contextlib.asynccontextmanager
+async def _met(
+    request: Request, batch_id: str = ""
+) -> AsyncIterator[tuple[list[Server], Template]]:
+    """The servers, met and connected, and the template as one of them reads it."""
+    loaded = Loader(request)
+    servers = [Server(url, batch_id, loaded.accept) for url in request.servers]
+    async with contextlib.AsyncExitStack() as stack:
+        for server in servers:
+            await stack.enter_async_context(server.remote)
+        await _greet(servers)
+        assert loaded.template is not None  # one server has answered
+        yield servers, loaded.template
+
+
+async def _run_phase(request: Request, phase: Phase, total: int) -> int:
+    """Run a phase's part of every work; how many were set aside."""
+    with Store(request.out / phase.folder) as store:
+        async with _met(request, store.id) as (servers, template):
             store.start_failures()
             works = (template.work(entry, seed) for entry, seed in request.each())
-            parts = (some for work in works if (some := part(work)) is not None)
-            with Progress(total, what) as report:
-                runner = Runner(parts, servers, store, report, request.patience)
+            parts = (some for work in works if (some := phase.part(work)) is not None)
+            previews = request.out if request.previews else None
+            home = homes(request.out, phase)
+            with Progress(total, phase.name, previews) as report:
+                runner = Runner(parts, servers, store, report, request.patience, home)
                 await runner.run()
                 report.done(runner.pool.skipped)
     if runner.aside:
         print(f"{runner.aside} set aside, with the reasons: {store.failed}", file=sys.stderr)
     return runner.aside
-
-
-def _nothing_to_draw(request: Request) -> int:
-    if request.only_anchors:
-        raise BatchError(
-            f"{request.template} draws no anchors: no Anchor Picker gets pictures of an Anchor "
-            "Image Generator. Leave --stop-after out."
-        )
-    return 0
 
 
 class Loader:
@@ -111,7 +128,14 @@ class Loader:
 
     def accept(self, info: dict[str, Any]) -> None:
         asked = self.request
-        loaded = Template.load(asked.template, info, asked.settings, asked.prompt_to)
+        loaded = Template.load(
+            asked.template,
+            info,
+            asked.settings,
+            asked.prompt_to,
+            mode=asked.mode,
+            variations=asked.variations,
+        )
         self.template = self.template or loaded
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
+import runpy
 import shutil
 import signal
 import sys
@@ -11,12 +13,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import BatchError
 from .address import parse_setting
-from .anchors import FOLDER, Pictures, read_choices
+from .anchors import Pictures, read_choices
 from .batch import Entries, Request, run
+from .modes import FVG, MODES
+from .phases import ANCHORS, PHASES
 from .prompt_list import parse_seeds, read_entries
 from .runner import Patience
 from .servers import Server
@@ -54,7 +58,10 @@ class Arguments:
     prompts_dir: Path | None
     dimensions: list[str]
     retries: int
+    variations: int | None
+    mode: str
     interleave: bool
+    previews: bool
     stop_after: str | None
     anchors: Path | None
     choices: Path | None
@@ -67,7 +74,15 @@ class Arguments:
             raise BatchError(f"Name a prompt list, or a suite with --suite {'|'.join(SUITES)}.")
         if self.suite is not None and (self.prompts_dir is None or self.seeds is not None):
             raise BatchError("A suite needs --prompts-dir, and brings its own seeds.")
-        if self.stop_after not in (None, "anchors"):
+        if self.suite is not None and self.variations is not None:
+            raise BatchError("A suite has one video for each name; leave --variations out.")
+        if self.mode not in MODES:
+            raise BatchError(f"--mode {self.mode!r} is unknown; expected {', '.join(MODES)}.")
+        if self.mode != FVG and (self.stop_after or self.anchors or self.choices):
+            raise BatchError(f"--mode {self.mode} knows no anchors; leave out what is for them.")
+        if self.mode != FVG and self.variations is not None:
+            raise BatchError("--variations are of first-frame prompts, which only --mode fvg has.")
+        if self.stop_after not in (None, ANCHORS):
             raise BatchError(f"--stop-after {self.stop_after!r} is unknown; expected anchors.")
         if self.stop_after and (self.anchors or self.choices):
             raise BatchError("--stop-after anchors draws them; --anchors and --choices use them.")
@@ -94,7 +109,6 @@ def command(given: Arguments) -> int:
     with contextlib.ExitStack() as stack:
         entries = given.entries(stack)
         servers = tuple(dict.fromkeys(given.servers))
-        pictures = given.pictures()
         request = Request(
             entries,
             given.template,
@@ -103,21 +117,36 @@ def command(given: Arguments) -> int:
             tuple(map(parse_setting, given.settings)),
             parse_seeds(given.seeds) if given.seeds is not None else (),
             given.prompt_to,
+            given.variations,
+            given.mode,
             Patience(retries=given.retries),
-            pictures,
-            # Only on one server does the second phase find the pictures of the first.
-            anchors_first=not given.interleave and len(servers) == 1 and pictures is None,
-            only_anchors=given.stop_after is not None,
+            given.pictures(),
+            given.interleave,
+            given.stop_after,
+            given.previews,
         )
         if next(request.each(), None) is None:
             raise BatchError("The prompt list is empty.")
         return _interruptible(run(request))
 
 
+def start_one(words: list[str]) -> NoReturn:
+    """Run the command on a ComfyUI started for it, as `python -m dev batch` of a checkout does."""
+    if importlib.util.find_spec("dev") is None or importlib.util.find_spec("dev.batch") is None:
+        raise BatchError(
+            "--start works in a checkout of the pack, with its folder as the current one. "
+            "Start ComfyUI yourself, and name it with --server."
+        )
+    sys.argv = ["dev.batch", *(word for word in words if word != "--start")]
+    runpy.run_module("dev.batch", run_name="__main__")
+    sys.exit(0)
+
+
 def cancel(out: Path, servers: list[str]) -> int:
     """Take the jobs of the batch in `out` out of the servers' queues; the exit status."""
-    phases = [folder for folder in (out / FOLDER, out) if (folder / "batch.json").exists()]
-    ids = [read_id(folder) for folder in phases or [out]]
+    folders = [out / phase.folder for phase in PHASES]
+    ids = [read_id(folder) for folder in folders if (folder / "batch.json").exists()]
+    ids = ids or [read_id(out)]  # which says what is wrong
 
     async def remove() -> int:
         count = 0

@@ -8,7 +8,13 @@ from ..errors import BatchError
 from .graph import consumers
 from .results import Json, Prompt
 
-DRAWING = ("FVGAnchorPicker", "FVGAnchorScorer", "FVGAnchorImageGenerator")
+REWRITER, GENERATOR, PICKER, INJECTOR = (
+    "FVGFirstFramePromptRewriter",
+    "FVGAnchorImageGenerator",
+    "FVGAnchorPicker",
+    "FVGAnchorLatentInjector",
+)
+DRAWING = (PICKER, "FVGAnchorScorer", GENERATOR)
 NEVER = 2  # the mode of a muted node
 
 

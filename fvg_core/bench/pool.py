@@ -7,7 +7,7 @@ import heapq
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from .servers import Server
@@ -16,6 +16,7 @@ from .template import Work
 
 MOST_ATTEMPTS = 16  # names of one job that are looked for on a server
 BREATH = 20  # finished works passed over before the event loop gets a turn
+MOST_NEAR = 64  # jobs that wait for the server that has their beginnings
 
 
 @dataclass
@@ -38,11 +39,18 @@ class Job:
 class Pool:
     """Jobs made of `works` as they are asked for; those the store has are passed over.
 
-    Everything runs on one event loop. `all_done` is set when nothing is left anywhere.
+    Everything runs on one event loop. `all_done` is set when nothing is left anywhere. `home` names
+    the server that has what a work starts from; another takes it only when it has nothing else.
     """
 
-    def __init__(self, works: Iterator[Work], servers: list[Server], store: Store) -> None:
-        self.works, self.servers, self.store = works, servers, store
+    def __init__(
+        self,
+        works: Iterator[Work],
+        servers: list[Server],
+        store: Store,
+        home: Callable[[Work], str | None] = lambda work: None,
+    ) -> None:
+        self.works, self.servers, self.store, self.home = works, servers, store, home
         self.all_done = asyncio.Event()
         self.skipped = 0
         self._changed = asyncio.Event()
@@ -70,22 +78,38 @@ class Pool:
             return server.own.popleft()
         while self._later and self._later[0][0] <= time.monotonic():
             self._ready.append(heapq.heappop(self._later)[2])
-        if self._ready:
-            return self._ready.popleft()
+        for waiting in (self._ready, server.near):
+            if waiting:
+                return waiting.popleft()
         passed = 0
-        while (work := next(self.works, None)) is not None:
+        while sum(len(other.near) for other in self.servers) < MOST_NEAR:
+            if (work := next(self.works, None)) is None:
+                self._exhausted = True
+                break
             job = self._fresh(work)
-            if job is not None:
-                home = self._home(job)
-                if home in (None, server):
-                    return job
-                home.own.append(job)
-                self._changed.set()
+            if job is not None and self._is_for(server, job):
+                return job
             passed += 1
             if passed % BREATH == 0:
                 await asyncio.sleep(0)
-        self._exhausted = True
-        return None
+        fullest = max(self.servers, key=lambda other: len(other.near))
+        return fullest.near.popleft() if fullest.near else None
+
+    def _is_for(self, server: Server, job: Job) -> bool:
+        """Whether `server` may take it at once; else it waits for the server that it belongs to."""
+        holder = self._holder(job)
+        if holder is None:
+            home = self.home(job.work)
+            near = next((s for s in self.servers if s.alive and s.url == home), server)
+            if near is server:
+                return True
+            near.near.append(job)
+        elif holder is server:
+            return True
+        else:
+            holder.own.append(job)
+        self._changed.set()
+        return False
 
     def _fresh(self, work: Work) -> Job | None:
         """A job, unless the work is done or on its way: then its targets get copies."""
@@ -100,7 +124,7 @@ class Pool:
         self._same[work.key] = []
         return Job(work)
 
-    def _home(self, job: Job) -> Server | None:
+    def _holder(self, job: Job) -> Server | None:
         """The server that has this job since an earlier run."""
         names = [job.name(self.store.id, attempt) for attempt in range(MOST_ATTEMPTS)]
         for server in self.servers:
@@ -109,7 +133,7 @@ class Pool:
         return None
 
     def _nothing_left(self) -> bool:
-        waiting = self._ready or self._later or any(server.own for server in self.servers)
+        waiting = self._ready or self._later or any(s.own or s.near for s in self.servers)
         return self._exhausted and not self._out and not waiting
 
     async def _change(self) -> None:
@@ -147,6 +171,7 @@ class Pool:
 
     def release(self, server: Server) -> None:
         """What waited for a server that is gone goes to all."""
-        self._ready.extend(server.own)
-        server.own.clear()
+        for waiting in (server.own, server.near):
+            self._ready.extend(waiting)
+            waiting.clear()
         self._changed.set()

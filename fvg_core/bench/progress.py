@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
+from .store import PART
 from .template import Work
+
+PREVIEW_PAUSE_S = 1.0
 
 
 class Progress:
     """A bar with what is done, what failed, the rate and the time left."""
 
-    def __init__(self, total: int, what: str) -> None:
+    def __init__(self, total: int, what: str, previews: Path | None = None) -> None:
         self.total, self.what, self.failed, self.skipped = total, what, 0, 0
+        self.previews = previews
+        self._shown: dict[str, float] = {}  # by server, when its preview was last written
 
     def __enter__(self) -> Progress:
         from tqdm import tqdm
@@ -50,6 +59,20 @@ class Progress:
 
     def step(self, server: str, text: str) -> None:
         self.bar.set_postfix(failed=self.failed, step=text, refresh=False)
+
+    def preview(self, server: str, picture: bytes) -> None:
+        """Keep the latest in the folder `previews`, if there is one, as preview-<server>.jpg."""
+        now = time.monotonic()
+        if self.previews is None or now - self._shown.get(server, 0) < PREVIEW_PAUSE_S:
+            return
+        self._shown[server] = now
+        name = re.sub(r"[^a-z0-9]+", "-", server.split("://")[-1].lower()).strip("-")
+        ending = "png" if picture.startswith(b"\x89PNG") else "jpg"
+        path = self.previews / f"preview-{name}.{ending}"
+        with contextlib.suppress(OSError):  # a full disk is the results' business
+            part = path.with_name(path.name + PART)
+            part.write_bytes(picture)
+            part.replace(path)
 
     def done(self, skipped: int) -> None:
         self._skip(skipped)

@@ -16,6 +16,7 @@ from .results import Event, Json, OutputFile, Prompt, UnreachableError, rejectio
 
 GATEWAYS = (502, 503, 504)  # what a proxy answers for a server that is gone
 CHUNK = 1 << 18  # bytes
+PREVIEW = b"\0\0\0\1"  # begins a binary message that brings a preview
 PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)  # of big files
 
 
@@ -179,7 +180,10 @@ class RemoteComfy:
             raise self._unreachable(error) from error
 
     async def events(self) -> AsyncIterator[tuple[str, Event]]:
-        """(prompt id, event) of all that happens here, until the connection ends."""
+        """(prompt id, event) of all that happens here, until the connection ends.
+
+        Previews come without an id; the server sends this client only those of its own prompts.
+        """
         socket = await self.connect()
         try:
             async for message in socket:
@@ -187,6 +191,8 @@ class RemoteComfy:
                     said = json.loads(message.data)
                     data = said.get("data") or {}
                     yield data.get("prompt_id") or "", read_event(said)
+                elif picture := preview_picture(message.data):
+                    yield "", Event("preview", preview=picture)
         finally:
             await socket.close()
 
@@ -196,3 +202,10 @@ def read_event(message: Json) -> Event:
     data = message.get("data") or {}
     kind = message.get("type", "")
     return Event(kind, data.get("node"), data.get("value", 0), data.get("max", 0), data)
+
+
+def preview_picture(message: Any) -> bytes | None:
+    """The JPEG or PNG file in a binary message of the websocket (protocol.py of ComfyUI 0.30.0:
+    4 bytes say 1 for a preview, 4 say 1 for JPEG or 2 for PNG, then the file)."""
+    plain = isinstance(message, bytes) and message[:4] == PREVIEW
+    return message[8:] if plain and message[8:] else None

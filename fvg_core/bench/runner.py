@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
 from ..errors import BatchError, HostError
+from .given import GENERATOR, PICKER
+from .phases import TEXT
 from .pool import Job, Pool
 from .results import Json, OutputFile, RejectedError, Result, UnreachableError, raise_failure
 from .servers import ForgottenError, Server
 from .store import Kept, Store, file_name, safe_ending
-from .template import GENERATOR, PICKER, Work
+from .template import Work
 
 AHEAD = 2  # jobs on a server at once, so that it never waits for us
 MOST_LOSSES = 5  # times a server may forget the same job
@@ -32,6 +34,8 @@ class Report(Protocol):
     def say(self, text: str) -> None: ...
 
     def step(self, server: str, text: str) -> None: ...
+
+    def preview(self, server: str, picture: bytes) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,17 @@ class Runner:
         store: Store,
         report: Report,
         patience: Patience,
+        home: Callable[[Work], str | None] = lambda work: None,
     ) -> None:
         self.servers, self.store, self.report, self.patience = servers, store, report, patience
-        self.pool = Pool(works, servers, store)
+        self.pool = Pool(works, servers, store, home)
         self.aside = 0
 
     async def run(self) -> None:
         """Until everything is done or set aside. Raises BatchError where it cannot go on."""
         tasks = [asyncio.create_task(self._work_at(server)) for server in self.servers * AHEAD] + [
-            asyncio.create_task(server.listen(self.report.step)) for server in self.servers
+            asyncio.create_task(server.listen(self.report.step, self.report.preview))
+            for server in self.servers
         ]
         end = asyncio.create_task(self.pool.all_done.wait())
         try:
@@ -157,7 +163,7 @@ class Runner:
         parts: list[tuple[Path, Kept]] = []
         try:
             for file, name in named_files(job.work, result):
-                chunks = server.remote.download(file)
+                chunks = _said(file) if isinstance(file, str) else server.remote.download(file)
                 parts.append(await self.store.download(chunks, name))
             line = recipe(job.work) | {
                 "seconds": round(result.seconds, 3),
@@ -183,11 +189,19 @@ def recipe(work: Work) -> Json:
     }
 
 
-def named_files(work: Work, result: Result) -> list[tuple[OutputFile, str]]:
-    """The files worth keeping and their names here; HostError where the run left none.
+async def _said(text: str) -> AsyncIterator[bytes]:
+    yield text.encode()
+
+
+def named_files(work: Work, result: Result) -> list[tuple[OutputFile | str, str]]:
+    """The files worth keeping, or their text, and names here; HostError where the run left none.
 
     Candidates are no results, unless the template ends with them.
     """
+    shown = [output["text"] for number, output in result.outputs.items() if number.endswith(TEXT)]
+    if shown:
+        texts = "\n\n".join(str(text) for each in shown for text in each)
+        return [(texts + "\n", file_name(work, ".txt"))]
     saved = [file for file in result.files() if file.type == "output"]
     kinds = {number: node["class_type"] for number, node in work.prompt.items()}
     saved = [file for file in saved if kinds.get(file.node) not in (GENERATOR, PICKER)] or [

@@ -28,7 +28,8 @@ class ForgottenError(HostError):
 class Server:
     """A server that works for the batch `batch_id`.
 
-    `known` are prompt ids of this batch that it has already; `own` waits for jobs among them.
+    `known` are prompt ids of this batch that it has already; `own` waits for jobs among them,
+    and `near` for jobs that would find on its disk what an earlier phase has made.
     `accept` is given its node types, and raises where it lacks what the batch needs.
     """
 
@@ -42,6 +43,7 @@ class Server:
         self.version = "unknown"
         self.known: set[str] = set()
         self.own: deque[Any] = deque()
+        self.near: deque[Any] = deque()
         self.alive = False
         self.recovering = asyncio.Lock()
         self._uploaded: set[str] = set()
@@ -116,14 +118,19 @@ class Server:
         entry = await self.remote.history(prompt_id) if prompt_id in self.known else None
         return entry is not None and entry.get("status", {}).get("status_str") == "error"
 
-    async def listen(self, step: Callable[[str, str], None]) -> None:
+    async def listen(
+        self, step: Callable[[str, str], None], preview: Callable[[str, bytes], None]
+    ) -> None:
         """Follow the websocket for ever; jobs wake up when their end is told.
 
-        `step` hears the server's address and how far its running node is.
+        `step` hears the server's address and how far its running node is, `preview` the address
+        and a picture of what it is making.
         """
         while True:
             try:
                 async for prompt_id, event in self.remote.events():
+                    if event.kind == "preview":
+                        preview(self.url, event.preview)
                     self._heard(prompt_id, event, step)
             except HostError:
                 pass  # end_of asks by itself; whether the server is gone shows there

@@ -12,19 +12,14 @@ from typing import Any
 
 from ..errors import BatchError, HostError
 from .address import Edit, Widgets
-from .given import give_picture
+from .given import GENERATOR, INJECTOR, PICKER, REWRITER, give_picture
 from .graph import upstream
+from .modes import FVG, T2V, without_anchors
 from .prompt_list import Entry
 from .results import Json, Prompt
 from .widgets import widget_layout
 from .workflow import to_prompt
 
-REWRITER, GENERATOR, PICKER, INJECTOR = (
-    "FVGFirstFramePromptRewriter",
-    "FVGAnchorImageGenerator",
-    "FVGAnchorPicker",
-    "FVGAnchorLatentInjector",
-)
 SIZED = (GENERATOR, INJECTOR)
 SEEDS = ("seed", "noise_seed")
 UNSEEDED = (REWRITER, PICKER)  # --seeds varies pictures and videos of one first-frame prompt
@@ -46,7 +41,10 @@ class Work:
 
 
 class Template:
-    """A workflow (`workflow`, where the file was one) and the API prompt it stands for."""
+    """A workflow (`workflow`, where the file was one) and the API prompt it stands for.
+
+    `mode` is what its works are: with anchors, or plain text-to-video (modes.py).
+    """
 
     def __init__(
         self,
@@ -54,8 +52,9 @@ class Template:
         workflow: Json | None,
         info: dict[str, Json],
         prompt_to: str | None = None,
+        mode: str = FVG,
     ) -> None:
-        self.prompt, self.workflow, self.info = prompt, workflow, info
+        self.prompt, self.workflow, self.info, self.mode = prompt, workflow, info, mode
         self.widgets = Widgets(prompt, info)
         self.prompt_at = self._prompt_place(prompt_to)
 
@@ -66,16 +65,21 @@ class Template:
         info: dict[str, Json],
         settings: Iterable[tuple[str, Any]] = (),
         prompt_to: str | None = None,
+        *,
+        mode: str = FVG,
+        variations: int | None = None,
     ) -> Template:
-        """The template of a file in either format, with --set applied.
+        """The template of a file in either format, with --set and --variations applied.
 
         A picker that would wait for a click takes the first picture, unless it is set.
         """
         data = _read(path)
         workflow = data if isinstance(data.get("nodes"), list) else None
         prompt = to_prompt(data, info) if workflow else _api_prompt(data, info, path)
-        blank = cls(prompt, workflow, info, prompt_to)
+        blank = cls(prompt, workflow, info, prompt_to, mode)
         chosen = [blank.widgets.edit(address, value) for address, value in settings]
+        if variations is not None:
+            chosen += blank._everywhere("variation", blank._variation_places(), variations)
         waiting = [
             Edit(number, "policy", "first")
             for number, node in prompt.items()
@@ -87,7 +91,8 @@ class Template:
         workflow = copy.deepcopy(self.workflow)
         if workflow is not None:
             set_in_workflow(workflow, self.info, edits)
-        return Template(set_in_prompt(self.prompt, edits), workflow, self.info, prompt_to)
+        prompt = set_in_prompt(self.prompt, edits)
+        return Template(prompt, workflow, self.info, prompt_to, self.mode)
 
     def _prompt_place(self, address: str | None) -> tuple[str, str]:
         if address is not None:
@@ -108,9 +113,15 @@ class Template:
         return (n for n, node in self.prompt.items() if node["class_type"] in kinds)
 
     @property
+    def asks(self) -> bool:
+        """Whether a language model rewrites the prompts."""
+        rewriters = self._of(REWRITER) if self.mode != T2V else ()
+        return any(self.prompt[n]["inputs"].get("backend") != "rules" for n in rewriters)
+
+    @property
     def draws(self) -> bool:
         """Whether candidates are drawn and one is picked."""
-        pickers = self._of(PICKER)
+        pickers = self._of(PICKER) if self.mode == FVG else ()
         drawn = {number for picker in pickers for number in upstream(self.prompt, picker)}
         return any(number in drawn for number in self._of(GENERATOR))
 
@@ -125,7 +136,10 @@ class Template:
             for name, pixels in zip(("width", "height"), entry.size, strict=True):
                 found += self._everywhere("size", self._size_places(name), pixels)
         found += [self.widgets.edit(address, value) for address, value in entry.settings]
-        if entry.anchor is not None and len(list(self._of(INJECTOR))) != 1:
+        if entry.anchor is not None:  # nothing is left to vary
+            found += [self.widgets.edit_at(*place, 1) for place in self._variation_places()]
+        used = entry.anchor is not None and self.mode == FVG
+        if used and len(list(self._of(INJECTOR))) != 1:
             raise BatchError("An anchor of one's own needs exactly one Anchor Latent Injector.")
         return found
 
@@ -144,6 +158,11 @@ class Template:
         for number, node in self.prompt.items():
             if node["class_type"] not in UNSEEDED:
                 yield from ((number, n) for n in SEEDS if n in self.widgets.specs[number])
+
+    def _variation_places(self) -> Iterator[tuple[str, str]]:
+        for number in self._of(REWRITER):
+            if "variations" in self.widgets.specs[number]:
+                yield number, "variations"
 
     def _negative_places(self) -> Iterator[tuple[str, str]]:
         """Text widgets of the nodes that feed an input called "negative"."""
@@ -166,6 +185,9 @@ class Template:
         """The graph of one entry and seed."""
         edits = self.edits(entry, seed)
         prompt = set_in_prompt(self.prompt, edits)
+        if self.mode != FVG:
+            prompt = without_anchors(prompt, self.mode, self.info)
+            return Work(work_key(prompt), entry, seed, prompt, None)
         workflow = copy.deepcopy(self.workflow)
         if workflow is not None:
             set_in_workflow(workflow, self.info, edits)

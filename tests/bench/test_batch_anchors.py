@@ -11,9 +11,19 @@ import pytest
 from batch_parts import api_prompt, template
 from PIL import Image
 
-from fvg_core.bench.anchors import FOLDER, Pictures, ends_at_picker, read_choices
+from fvg_core.bench.anchors import Pictures, read_choices
 from fvg_core.bench.contact_sheet import write_contact_sheet
+from fvg_core.bench.phases import (
+    ANCHORS,
+    DRAWINGS,
+    VIDEOS,
+    ends_at_picker,
+    ends_at_rewriter,
+    homes,
+)
 from fvg_core.bench.prompt_list import Entry
+from fvg_core.bench.results import Result
+from fvg_core.bench.runner import named_files
 from fvg_core.bench.store import Store
 from fvg_core.errors import BatchError
 
@@ -29,7 +39,7 @@ def draw(out: Path, count: int = 2) -> list[str]:
         yield png.getvalue()
 
     keys = []
-    with Store(out / FOLDER) as store:
+    with Store(out / ANCHORS) as store:
         for i, prompt in enumerate(("a dog", EVIL)):
             key = str(i) * 64
             parts = [
@@ -54,6 +64,30 @@ def test_the_first_phase_is_the_graph_up_to_the_picker(tmp_path: Path):
     plain = {n: node for n, node in api_prompt().items() if n == "12"}
     assert ends_at_picker(replace(work, prompt=plain)) is None
     assert template(tmp_path).draws
+
+
+def test_rewrites_come_first_where_a_language_model_writes(tmp_path: Path):
+    asked = replace(template(tmp_path).work(Entry("p"), 1), prompt=api_prompt())
+    asked.prompt["5"]["inputs"] |= {"backend": "clip", "clip": ["4", 0]}
+    asked.prompt["4"] = {"class_type": "CLIPLoader", "inputs": {}}
+    part = ends_at_rewriter(asked)
+    assert set(part.prompt) == {"4", "5", "5 text"}
+    assert part.prompt["5"] == asked.prompt["5"]
+    said = Result("id", {"5": {"text": ["?"]}, "5 text": {"text": ["a dog", "a cat"]}}, set(), 1)
+    ((text, name),) = named_files(part, said)
+    assert (text, name[-4:]) == ("a dog\n\na cat\n", ".txt")
+    asked.prompt["5"]["inputs"]["backend"] = "rules"
+    assert ends_at_rewriter(asked) is None  # there is no model to load
+
+
+def test_a_video_is_made_where_its_anchor_was_drawn(tmp_path: Path):
+    works = [template(tmp_path).work(Entry(text), 1) for text in ("a dog", "a cat", "a bird")]
+    with Store(tmp_path / DRAWINGS.folder) as store:
+        for work, server in zip(works, ("http://one", "http://two"), strict=False):
+            store.keep(ends_at_picker(work).key, [], {"server": server})
+    home = homes(tmp_path, VIDEOS)
+    assert [home(work) for work in works] == ["http://one", "http://two", None]
+    assert homes(tmp_path, DRAWINGS)(works[0]) is None
 
 
 def test_the_first_picture_goes_on_unless_someone_chose(tmp_path: Path):
@@ -84,10 +118,10 @@ def test_files_that_hold_no_choices(tmp_path: Path, text: str):
 
 def test_the_contact_sheet_needs_no_other_file(tmp_path: Path):
     draw(tmp_path)
-    page = write_contact_sheet(tmp_path / FOLDER).read_text(encoding="utf-8")
+    page = write_contact_sheet(tmp_path / ANCHORS).read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 4
     assert "http" not in page
     assert "&lt;script&gt;document.title" in page
-    (tmp_path / FOLDER / "0-0.png").write_bytes(b"no picture")
+    (tmp_path / ANCHORS / "0-0.png").write_bytes(b"no picture")
     with pytest.raises(BatchError, match="not a picture"):
-        write_contact_sheet(tmp_path / FOLDER)
+        write_contact_sheet(tmp_path / ANCHORS)

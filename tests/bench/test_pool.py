@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fvg_core.bench.pool import Job, Pool
+from fvg_core.bench.pool import MOST_NEAR, Job, Pool
 from fvg_core.bench.prompt_list import Entry
 from fvg_core.bench.servers import MARK, Server, is_ours
 from fvg_core.bench.store import Kept, Store
@@ -59,8 +59,12 @@ async def drive(pool: Pool, ends: list[str], fates, store: Store) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.sampled_from(["finish", "drop", "again", "die"])), st.integers(0, 12))
-def test_nothing_is_lost_and_nothing_done_twice(tmp_path_factory, drawn, count: int):
+@given(
+    st.lists(st.sampled_from(["finish", "drop", "again", "die"])),
+    st.integers(0, 12),
+    st.lists(st.sampled_from([*URLS, None, "http://gone"]), min_size=12, max_size=12),
+)
+def test_nothing_is_lost_and_nothing_done_twice(tmp_path_factory, drawn, count: int, places):
     fates = iter(drawn)
     ends: list[str] = []
     with Store(tmp_path_factory.mktemp("pool")) as store:
@@ -68,7 +72,8 @@ def test_nothing_is_lost_and_nothing_done_twice(tmp_path_factory, drawn, count: 
         listed = works(count)
         if listed:  # one was left on the second server by an earlier run
             both[1].known.add(Job(listed[0]).name(store.id))
-        pool = Pool(iter([*listed, *listed[:3]]), both, store)
+        home = lambda work: places[work.entry.line]
+        pool = Pool(iter([*listed, *listed[:3]]), both, store, home)
         asyncio.run(drive(pool, ends, lambda: next(fates, "finish"), store))
     assert sorted(ends) == [work.key for work in listed]
     assert pool.skipped == len(listed[:3])
@@ -86,6 +91,32 @@ def test_a_job_is_found_where_an_earlier_run_left_it(tmp_path: Path):
         both[1].known.add(Job(one).name(store.id, 3))
         pool = Pool(iter([one, two]), both, store)
         assert asyncio.run(taken()) == (two.key, one.key)
+
+
+def test_each_server_goes_on_with_its_own_and_helps_out_at_the_end(tmp_path: Path):
+    async def taken() -> list[int]:
+        order = (*both, *both, both[1], both[1], both[1])
+        return [(await pool.take(server)).work.entry.line for server in order]
+
+    with Store(tmp_path) as store:
+        both = servers(store)
+        # 0, 1, 5 and 6 begin on the first server, 2 on the second.
+        places = {0: URLS[0], 1: URLS[0], 2: URLS[1], 5: URLS[0], 6: URLS[0]}
+        pool = Pool(iter(works(7)), both, store, lambda work: places.get(work.entry.line))
+        assert asyncio.run(taken()) == [0, 2, 1, 3, 4, 5, 6]
+
+
+def test_a_list_that_belongs_to_one_server_is_not_read_into_memory(tmp_path: Path):
+    async def take(count: int) -> None:
+        for _ in range(count):
+            await pool.take(both[1])
+
+    with Store(tmp_path) as store:
+        both = servers(store)
+        listed = iter(works(1000))
+        pool = Pool(listed, both, store, lambda work: URLS[0])
+        asyncio.run(take(10))
+    assert len(list(listed)) == 1000 - MOST_NEAR - 10 + 1
 
 
 def test_what_waited_for_a_dead_server_goes_to_the_others(tmp_path: Path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import os
 import re
 import resource
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from batches import FAST, ROOT, TEMPLATE, Batch, moving
 
 from dev.host import Install
 from dev.server import ComfyServer
@@ -28,69 +28,6 @@ from fvg_core.bench.template import Template
 from fvg_core.bench.workflow import to_prompt
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "workflows" / "fvg_tiny.json"
-FAST = (
-    "Anchored Wan Sampler.steps=2",
-    "Anchor Image Generator.steps=2",
-    "Anchor Image Generator.candidates=1",
-    "Upscale for Watching.scale_by=1",
-)
-COLORS = ("red", "green", "blue", "yellow", "purple", "white")
-
-
-class Batch:
-    """The command on one folder; `run` waits for it, `start` does not."""
-
-    def __init__(self, folder: Path, *servers: str) -> None:
-        folder.mkdir(exist_ok=True)
-        self.out, self.list, self.servers = folder / "out", folder / "list.jsonl", servers
-        self.arguments = [str(self.list), "--template", str(TEMPLATE), "--seeds", "3"]
-        self.arguments.append("--interleave")
-
-    def write(self, *rows: dict) -> None:
-        self.list.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-    def start(self, *more: str, **how) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
-        command += ["--out", str(self.out)]
-        command += [part for text in FAST for part in ("--set", text)]
-        command += [part for url in self.servers for part in ("--server", url)]
-        command += more
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=ROOT, **pipes, **how)
-
-    def run(self, *more: str, **how) -> tuple[int, str]:
-        process = self.start(*more, **how)
-        said = "".join(process.communicate(timeout=240))
-        return process.returncode, said
-
-    def lines(self, name: str = "manifest.jsonl") -> list[dict]:
-        path = self.out / name
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
-
-    def videos(self) -> list[str]:
-        return sorted(p.name for p in self.out.rglob("*.mp4"))
-
-    def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 120
-        while len(self.lines()) < count:
-            assert time.monotonic() < deadline, "the batch does not get on"
-            time.sleep(0.05)
-
-    def check(self, count: int) -> None:
-        """Exactly `count` videos, each in the manifest once, nothing half-written."""
-        lines = self.lines()
-        assert len(lines) == len({line["key"] for line in lines}) == count
-        assert sorted(file["name"] for line in lines for file in line["files"]) == self.videos()
-        assert not list(self.out.rglob("*.fvg-part"))
-
-
-def moving(count: int, shape: str = "circle") -> list[dict]:
-    text = "a {} " + shape + " moves right on a black background"
-    return [{"prompt": text.format(color)} for color in COLORS[:count]]
 
 
 def ours(client: ComfyClient, batch: Batch) -> int:
@@ -248,11 +185,22 @@ def test_what_cannot_work_is_refused_before_anything_is_queued(
         assert "Traceback" not in said
     assert len(client.get("/history")) == known
     assert not any(client.get("/queue").values())
-    with website(tmp_path) as url:
-        batch.servers = (url,)
-        status, said = batch.run()
-    assert status == 1
-    assert "Is this the right" in said
+    old = {"system": {"comfyui_version": "0.19.2"}}
+    bare = {"system": {"comfyui_version": "0.30.0"}}
+    without = {"queue": {"queue_running": [], "queue_pending": []}, "history": {}}
+    stock = client.object_info()
+    without["object_info"] = {n: i for n, i in stock.items() if not n.startswith("FVG")}
+    for pages, why in (
+        ({"system_stats": "<html>hello</html>"}, "Is this the right"),
+        ({"system_stats": old}, "is ComfyUI 0.19.2; 0.20.1 or newer is needed"),
+        ({"system_stats": bare, **without}, "Install the pack it comes from"),
+    ):
+        with website(tmp_path / "site", pages) as url:
+            batch.servers = (url,)
+            status, said = batch.run()
+        assert status == 1
+        assert why in said
+        assert "Traceback" not in said
     batch.servers = ("http://127.0.0.1:9",)
     assert "Is the server running?" in batch.run()[1]
 
@@ -266,20 +214,16 @@ def test_the_example_of_the_page_runs(comfy: ComfyServer):
 
 
 @contextlib.contextmanager
-def website(folder: Path) -> Iterator[str]:
-    """Something that answers HTTP and is no ComfyUI."""
-    (folder / "system_stats").write_text("<html>hello</html>")
+def website(folder: Path, pages: dict[str, object]) -> Iterator[str]:
+    """Something that answers HTTP with these pages, and is no ComfyUI that could be used."""
+    folder.mkdir(exist_ok=True)
+    for name, page in pages.items():
+        (folder / name).write_text(page if isinstance(page, str) else json.dumps(page))
     handler = lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def kill(server: ComfyServer) -> None:
-    """End a server and what it started at once, without a word."""
-    os.killpg(server.process.pid, signal.SIGKILL)
-    server.process.wait()
 
 
 def test_servers_that_die(install: Install, comfy: ComfyServer, client: ComfyClient, tmp_path):
@@ -290,7 +234,7 @@ def test_servers_that_die(install: Install, comfy: ComfyServer, client: ComfyCli
         alone.write(*moving(4, "star"))
         process = alone.start()
         alone.wait_for(1)
-        kill(first)
+        first.kill()
         with ComfyServer(install, tmp_path / "second", port=first.port, **how) as again:
             said = "".join(process.communicate(timeout=240))
             assert process.returncode == 0, said
@@ -299,7 +243,7 @@ def test_servers_that_die(install: Install, comfy: ComfyServer, client: ComfyCli
             both.write(*moving(6, "ring"))
             process = both.start()
             both.wait_for(2)
-            kill(again)
+            again.kill()
             said = "".join(process.communicate(timeout=240))
             assert process.returncode == 0, said
             both.check(6)

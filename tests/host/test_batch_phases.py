@@ -1,0 +1,128 @@
+"""Phases, rows of the paper, variations, previews: the batch command against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from batches import Batch, moving
+from PIL import Image
+
+from dev.server import ComfyServer
+from fvg_core.bench.client import ComfyClient
+from tests.chat_servers import completion, serving
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+
+REWRITER = "First-Frame Prompt Rewriter"
+ASKED = [("--set", f"{REWRITER}.{said}") for said in ("backend=server", "attempts=1")]
+
+
+@pytest.fixture
+def batch(comfy: ComfyServer, tmp_path: Path) -> Batch:
+    made = Batch(tmp_path, comfy.url)
+    made.arguments.remove("--interleave")
+    return made
+
+
+@pytest.fixture
+def asked(comfy: ComfyServer) -> Iterator[list[str]]:
+    """What the machine's chat server was asked; it answers with a frame of any circle."""
+    heard: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.append((await request.json())["messages"][-1]["content"])
+        frame = f"A circle on a black background, version {len(heard)}."
+        said = {"entities": [{"name": "circle", "count": 1}], "first_frame_prompt": frame}
+        return web.json_response(completion(json.dumps(said)))
+
+    config = comfy.user / "__fvg" / "llm.json"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    with serving(answer) as url:
+        config.write_text(json.dumps({"url": url, "model": "any"}))
+        yield heard
+    config.unlink()
+
+
+def test_rewrites_then_anchors_then_videos(batch: Batch, asked: list[str], client: ComfyClient):
+    batch.write(*moving(3, "diamond"))
+    llm = [part for pair in ASKED for part in pair]
+    status, said = batch.run(*llm, "--previews", "--stop-after", "anchors")
+    assert status == 0, said
+    assert len(asked) == 3
+    written = batch.lines("rewrites/manifest.jsonl")
+    texts = [(batch.out / "rewrites" / line["files"][0]["name"]).read_text() for line in written]
+    assert sorted(texts) == [f"A circle on a black background, version {n}.\n" for n in (1, 2, 3)]
+    assert batch.run(*llm, "--previews")[0] == 0
+    batch.check(3)
+    assert len(asked) == 3  # found on the server's disk
+    phases = [batch.lines(f"{name}manifest.jsonl") for name in ("rewrites/", "anchors/", "")]
+    ends = [[line["finished"] for line in lines] for lines in phases]
+    assert max(ends[0]) <= min(ends[1])
+    assert max(ends[1]) <= min(ends[2])
+    (preview,) = batch.out.glob("preview-127-0-0-1-*")
+    with Image.open(preview) as picture:
+        assert min(picture.size) > 8
+
+
+def test_the_rows_of_the_paper_from_one_list(batch: Batch, asked: list[str], tmp_path: Path):
+    batch.write(*moving(2, "hexagon"))
+    plain = Batch(tmp_path / "t2v", *batch.servers)
+    long = Batch(tmp_path / "upsampled", *batch.servers)
+    for row in (plain, long):
+        row.arguments = [str(batch.list), *batch.arguments[1:]]
+    assert plain.run("--mode", "t2v")[0] == 0
+    plain.check(2)
+    for line in plain.lines():
+        kinds = [node["class_type"] for node in line["api_prompt"].values()]
+        assert kinds.count("EmptyHunyuanLatentVideo") == 1
+        assert not {"LoraLoaderModelOnly", "FVGAnchorImageGenerator"} & set(kinds)
+    status, said = long.run("--mode", "upsampled")
+    assert status == 1
+    assert "needs a language model" in said
+    assert long.run("--mode", "upsampled", *(part for pair in ASKED for part in pair))[0] == 0
+    long.check(2)
+    assert [line["server"] for line in long.lines("rewrites/manifest.jsonl")] == [
+        batch.servers[0]
+    ] * 2
+    assert not list(long.out.glob("anchors"))
+
+
+def test_variations_are_several_videos_of_one_line(batch: Batch):
+    batch.write(*moving(1, "cross"))
+    assert batch.run("--variations", "2")[0] == 0
+    (line,) = batch.lines()
+    assert len(line["files"]) == len(batch.videos()) == 2
+    assert len({file["sha256"] for file in line["files"]}) == 2
+    (drawn,) = batch.lines("anchors/manifest.jsonl")
+    assert len(drawn["files"]) == 2
+
+
+def test_ten_thousand_lines_cost_no_memory(batch: Batch):
+    """The last of them is wrong, so that all are read and nothing is queued."""
+
+    def peak_kb(count: int) -> int:
+        rows = [*moving(1) * (count - 1), {"prompt": "p", "set": {"Anchor Picker.policy": "no"}}]
+        batch.write(*rows)
+        process = batch.start()
+        said = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 1
+        assert f"Line {count} ('p')" in said
+        return used.ru_maxrss
+
+    assert peak_kb(10_000) < peak_kb(10) + 20_000
+
+
+def test_start_runs_a_server_of_its_own(tmp_path: Path):
+    """Up to the point where it would be started."""
+    batch = Batch(tmp_path)
+    batch.write(*moving(1))
+    nowhere = {**os.environ, "COMFYUI": str(tmp_path / "none")}
+    status, said = batch.run("--start", env=nowhere)
+    assert (status, "Traceback" in said) == (1, False)
+    assert f"{tmp_path / 'none'} is not a ComfyUI folder" in said
