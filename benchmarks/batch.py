@@ -46,7 +46,7 @@ def night(install: Install, base: Path, count: int, kills: int) -> Json:
     prompts = captions(count)
     listed = base / "prompts.txt"
     listed.write_text("\n".join(prompts), encoding="utf-8")
-    plan = Kills.at_random(count, 2, kills)
+    plan = Kills.at_random(2 * count, 2, kills)  # in both phases: anchors, then videos
     return _long_run(install, base, [str(listed)], prompts, plan, 2)
 
 

@@ -101,7 +101,7 @@ def main() -> None:
     prompts_dir = typer.Option(None, help="With --suite: its prompt files, in your copy.")
     dimensions = typer.Option([], "--dimension", help="With --suite: only this one.")
     retries = typer.Option(2, min=0, help="How often a failed run is tried again.")
-    several = typer.Option(None, min=1, max=64, help="First-frame prompts for each line.")
+    several = typer.Option(1, min=1, max=64, help="Wordings of the first frame for each line.")
     mode = typer.Option("fvg", help="fvg, or without anchors: t2v, upsampled (prompts).")
     interleave = typer.Option(False, "--interleave", help="Video after video, not in phases.")
     previews = typer.Option(False, "--previews", help="Keep a picture of what is being made.")
@@ -124,7 +124,7 @@ def main() -> None:
         prompts_dir: Path | None = prompts_dir,
         dimensions: list[str] = dimensions,
         retries: int = retries,
-        variations: int | None = several,
+        variations: int = several,
         mode: str = mode,
         interleave: bool = interleave,
         previews: bool = previews,

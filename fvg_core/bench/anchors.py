@@ -18,7 +18,7 @@ class Pictures:
 
     def __init__(self, folder: Path, choices: dict[str, int] | None = None) -> None:
         self.folder, self.chosen_only = folder, choices is not None
-        self.found: dict[tuple[str, int | None], Path] = {}
+        self.found: dict[tuple[str, int | None, int], Path] = {}
         root = folder / ANCHORS
         counts: dict[str, int] = {}
         for line in finished_lines(root / "manifest.jsonl"):
@@ -26,7 +26,7 @@ class Pictures:
             counts[line["key"]] = len(names)
             index = 0 if choices is None else choices.get(line["key"])
             if index is not None and index < len(names):
-                self.found[line["prompt"], line["seed"]] = root / names[index]
+                self.found[line["prompt"], line["seed"], line["variation"]] = root / names[index]
         if not counts:
             raise BatchError(
                 f"{folder} holds no anchors. Name the --out of a batch that drew them, for "
@@ -43,7 +43,8 @@ class Pictures:
         """The entry with its picture; None where nobody chose one. Its own anchor counts more."""
         if entry.anchor is not None:
             return entry
-        path = self.found.get((entry.prompt, seed)) or self.found.get((entry.prompt, None))
+        tried = ((entry.prompt, each, entry.variation) for each in (seed, None))
+        path = next((self.found[each] for each in tried if each in self.found), None)
         if path is None and not self.chosen_only:
             raise BatchError(
                 f"{self.folder} has no anchor for {entry.prompt[:60]!r} with seed {seed}. Draw it "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Request:
     settings: tuple[tuple[str, str], ...] = ()
     seeds: tuple[int, ...] = ()
     prompt_to: str | None = None
-    variations: int | None = None
+    variations: int = 1
     mode: str = FVG
     patience: Patience = field(default_factory=Patience)
     pictures: Pictures | None = None
@@ -52,8 +53,11 @@ class Request:
     def each(self) -> Iterator[tuple[Entry, int | None]]:
         """Entries and seeds, in order; a line's own seed counts more than --seeds."""
         for entry in self.entries():
-            for seed in (entry.seed,) if entry.seed is not None else self.seeds or (None,):
-                given = self.pictures.give(entry, seed) if self.pictures else entry
+            seeds = (entry.seed,) if entry.seed is not None else self.seeds or (None,)
+            wordings = 1 if entry.anchor is not None else self.variations
+            for seed, variation in itertools.product(seeds, range(wordings)):
+                worded = replace(entry, variation=variation)
+                given = self.pictures.give(worded, seed) if self.pictures else worded
                 if given is not None:
                     yield given, seed
 
@@ -129,12 +133,7 @@ class Loader:
     def accept(self, info: dict[str, Any]) -> None:
         asked = self.request
         loaded = Template.load(
-            asked.template,
-            info,
-            asked.settings,
-            asked.prompt_to,
-            mode=asked.mode,
-            variations=asked.variations,
+            asked.template, info, asked.settings, asked.prompt_to, mode=asked.mode
         )
         self.template = self.template or loaded
 

@@ -58,7 +58,7 @@ class Arguments:
     prompts_dir: Path | None
     dimensions: list[str]
     retries: int
-    variations: int | None
+    variations: int
     mode: str
     interleave: bool
     previews: bool
@@ -74,13 +74,13 @@ class Arguments:
             raise BatchError(f"Name a prompt list, or a suite with --suite {'|'.join(SUITES)}.")
         if self.suite is not None and (self.prompts_dir is None or self.seeds is not None):
             raise BatchError("A suite needs --prompts-dir, and brings its own seeds.")
-        if self.suite is not None and self.variations is not None:
+        if self.suite is not None and self.variations > 1:
             raise BatchError("A suite has one video for each name; leave --variations out.")
         if self.mode not in MODES:
             raise BatchError(f"--mode {self.mode!r} is unknown; expected {', '.join(MODES)}.")
         if self.mode != FVG and (self.stop_after or self.anchors or self.choices):
             raise BatchError(f"--mode {self.mode} knows no anchors; leave out what is for them.")
-        if self.mode != FVG and self.variations is not None:
+        if self.mode != FVG and self.variations > 1:
             raise BatchError("--variations are of first-frame prompts, which only --mode fvg has.")
         if self.stop_after not in (None, ANCHORS):
             raise BatchError(f"--stop-after {self.stop_after!r} is unknown; expected anchors.")

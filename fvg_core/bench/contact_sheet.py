@@ -34,7 +34,8 @@ def write_contact_sheet(folder: Path) -> Path:
 def _rows(folder: Path) -> Iterator[str]:
     for line in finished_lines(folder / "manifest.jsonl"):
         seed = "" if line["seed"] is None else f" <small>seed {line['seed']}</small>"
-        yield f"<fieldset><legend>{html.escape(line['prompt'])}{seed}</legend>\n"
+        wording = f" <small>wording {line['variation']}</small>" if line["variation"] else ""
+        yield f"<fieldset><legend>{html.escape(line['prompt'])}{seed}{wording}</legend>\n"
         yield from (_picture(folder, line, number) for number in range(len(line["files"])))
         yield "</fieldset>\n"
 

@@ -21,7 +21,8 @@ MOST_SEEDS = 10_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One prompt and what its line changes. `line` counts from 1; `size` is (width, height).
+    """One prompt and what its line changes. `line` counts from 1; `size` is (width, height);
+    `variation` counts the wordings of its first frame from 0.
 
     `settings` are (address, value) as for --set. `targets` are the names a suite wants, one for
     each folder the video belongs into; without them the batch names the file.
@@ -35,6 +36,7 @@ class Entry:
     anchor: Path | None = None
     settings: tuple[tuple[str, Any], ...] = ()
     targets: tuple[str, ...] = ()
+    variation: int = 0
 
 
 def read_entries(path: Path) -> Iterator[Entry]:

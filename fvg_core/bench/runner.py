@@ -184,6 +184,7 @@ def recipe(work: Work) -> Json:
         "prompt": work.entry.prompt,
         "seed": work.seed,
         "line": work.entry.line,
+        "variation": work.entry.variation,
         "uploads": [name for name, _ in work.uploads],
         "api_prompt": work.prompt,
     }

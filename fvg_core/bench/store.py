@@ -192,7 +192,7 @@ def finished_lines(manifest: Path) -> Iterator[Json]:
             try:
                 said = json.loads(line)
                 [Kept(**file) for file in said["files"]]
-                yield {"prompt": "", "seed": None, "key": said["key"], **said}
+                yield {"prompt": "", "seed": None, "variation": 0, **said, "key": said["key"]}
             except (ValueError, KeyError, TypeError) as error:
                 raise BatchError(
                     f"{manifest}, line {number} is not a line of a manifest. Remove the line; its "

@@ -67,9 +67,8 @@ class Template:
         prompt_to: str | None = None,
         *,
         mode: str = FVG,
-        variations: int | None = None,
     ) -> Template:
-        """The template of a file in either format, with --set and --variations applied.
+        """The template of a file in either format, with --set applied.
 
         A picker that would wait for a click takes the first picture, unless it is set.
         """
@@ -78,8 +77,6 @@ class Template:
         prompt = to_prompt(data, info) if workflow else _api_prompt(data, info, path)
         blank = cls(prompt, workflow, info, prompt_to, mode)
         chosen = [blank.widgets.edit(address, value) for address, value in settings]
-        if variations is not None:
-            chosen += blank._everywhere("variation", blank._variation_places(), variations)
         waiting = [
             Edit(number, "policy", "first")
             for number, node in prompt.items()
@@ -130,14 +127,14 @@ class Template:
         found = [self.widgets.edit_at(*self.prompt_at, entry.prompt)]
         if seed is not None:
             found += self._everywhere("seed", self._seed_places(), seed)
+        if entry.variation:
+            found += self._reworded(entry.variation)
         if entry.negative is not None:
             found += self._everywhere("negative", self._negative_places(), entry.negative)
         if entry.size is not None:
             for name, pixels in zip(("width", "height"), entry.size, strict=True):
                 found += self._everywhere("size", self._size_places(name), pixels)
         found += [self.widgets.edit(address, value) for address, value in entry.settings]
-        if entry.anchor is not None:  # nothing is left to vary
-            found += [self.widgets.edit_at(*place, 1) for place in self._variation_places()]
         used = entry.anchor is not None and self.mode == FVG
         if used and len(list(self._of(INJECTOR))) != 1:
             raise BatchError("An anchor of one's own needs exactly one Anchor Latent Injector.")
@@ -159,10 +156,16 @@ class Template:
             if node["class_type"] not in UNSEEDED:
                 yield from ((number, n) for n in SEEDS if n in self.widgets.specs[number])
 
-    def _variation_places(self) -> Iterator[tuple[str, str]]:
-        for number in self._of(REWRITER):
-            if "variations" in self.widgets.specs[number]:
-                yield number, "variations"
+    def _reworded(self, variation: int) -> Iterator[Edit]:
+        """Other seeds of the rewriters: each words the first frame anew."""
+        places = [(n, "seed") for n in self._of(REWRITER) if not self.widgets.linked(n, "seed")]
+        if not places:
+            raise BatchError("--variations needs a First-Frame Prompt Rewriter with a free seed.")
+        seeds = (int(self.prompt[number]["inputs"].get("seed", 0)) for number, _ in places)
+        return (
+            self.widgets.edit_at(*place, seed + variation)
+            for place, seed in zip(places, seeds, strict=True)
+        )
 
     def _negative_places(self) -> Iterator[tuple[str, str]]:
         """Text widgets of the nodes that feed an input called "negative"."""

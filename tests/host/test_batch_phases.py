@@ -15,6 +15,7 @@ from PIL import Image
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from tests.chat_servers import completion, serving
+from tests.prompts.replaying import as_json
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -37,8 +38,7 @@ def asked(comfy: ComfyServer) -> Iterator[list[str]]:
     async def answer(request: web.Request) -> web.Response:
         heard.append((await request.json())["messages"][-1]["content"])
         frame = f"A circle on a black background, version {len(heard)}."
-        said = {"entities": [{"name": "circle", "count": 1}], "first_frame_prompt": frame}
-        return web.json_response(completion(json.dumps(said)))
+        return web.json_response(completion(as_json(frame, [])))
 
     config = comfy.user / "__fvg" / "llm.json"
     config.parent.mkdir(parents=True, exist_ok=True)
@@ -92,14 +92,15 @@ def test_the_rows_of_the_paper_from_one_list(batch: Batch, asked: list[str], tmp
     assert not list(long.out.glob("anchors"))
 
 
-def test_variations_are_several_videos_of_one_line(batch: Batch):
-    batch.write(*moving(1, "cross"))
+def test_variations_are_first_frames_worded_anew(batch: Batch):
+    batch.write({"prompt": "A red circle and a blue square cross a black field and turn."})
     assert batch.run("--variations", "2")[0] == 0
-    (line,) = batch.lines()
-    assert len(line["files"]) == len(batch.videos()) == 2
-    assert len({file["sha256"] for file in line["files"]}) == 2
-    (drawn,) = batch.lines("anchors/manifest.jsonl")
-    assert len(drawn["files"]) == 2
+    batch.check(2)
+    first, second = batch.lines()
+    assert (first["variation"], second["variation"]) == (0, 1)
+    drawn = [line["files"][0]["sha256"] for line in batch.lines("anchors/manifest.jsonl")]
+    assert len(set(drawn)) == 2
+    assert len({line["files"][0]["sha256"] for line in (first, second)}) == 2
 
 
 def test_ten_thousand_lines_cost_no_memory(batch: Batch):
