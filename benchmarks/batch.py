@@ -3,7 +3,8 @@
 `python -m benchmarks.batch night` sends 500 prompts to two servers; each of them and the command
 are killed five times at random. `suite` makes the 1,400 videos of the layout of T2V-CompBench (the
 prompts are the tiny world's own) and kills the server and the command in the middle. Both look
-into every video at the end. `--work DIR` keeps the folders; the same command goes on there.
+into every video at the end. `speed` measures the command itself: phases, one server or two, long
+lists. `--work DIR` keeps the folders; the same command goes on there.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import contextlib
 import datetime
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+from benchmarks import batch_speed, report
 from benchmarks.batch_check import check, made_again
 from benchmarks.batch_runs import (
     CHEAP,
@@ -59,8 +60,7 @@ def suite(install: Install, base: Path, count: int, kills: int) -> Json:
     for i, name in enumerate(CATEGORIES):
         part = prompts[i * each : (i + 1) * each]
         (folder / f"{i + 1}_{name}.txt").write_text("\n".join(part), encoding="utf-8")
-    plan = Kills.at_random(0, 0, 0)
-    plan.plan = [(len(prompts) // 2, victim) for victim in (0, CLIENT)] * kills
+    plan = Kills([(len(prompts) // 2, victim) for victim in (0, CLIENT)] * kills)
     arguments = ["--suite", "t2v-compbench", "--prompts-dir", str(folder), "--interleave"]
     found = _long_run(install, base, arguments, prompts, plan, 1)
     tree = {p.relative_to(base / "out").as_posix() for p in (base / "out").rglob("*.mp4")}
@@ -99,18 +99,26 @@ def _long_run(
     }
 
 
-def page(record: Json) -> str:
-    """The record as a person reads it."""
-    what, found = record["what"], record["found"]
-    names = [kill["killed"] for kill in found["kills"]]
-    killed = ", ".join(f"{name} {names.count(name)} times" for name in sorted(set(names)))
+def page(record: Json, rows: Iterable[str]) -> str:
+    """The record as a person reads it: what was run and where, then `rows`."""
     machine = record["machine"]
     lines = [
-        f"# A long batch: {what}, {record['date']}",
+        f"# {TITLES[record['what']]}, {record['date']}",
         "",
         f"Commit `{record['commit']}`, {record['command']}; {machine['cpu']}, "
         f"ComfyUI {machine['comfyui']}. Tiny template with {', '.join(CHEAP)}.",
+        *([f"The machine: {record['note']}"] if record["note"] else ()),
         "",
+        *rows,
+    ]
+    return "\n".join(lines)
+
+
+def long_rows(found: Json) -> Iterator[str]:
+    """What a long run came to."""
+    names = [kill["killed"] for kill in found["kills"]]
+    killed = ", ".join(f"{name} {names.count(name)} times" for name in sorted(set(names)))
+    yield from (
         "| | |",
         "|---|---|",
         f"| prompts asked | {found['asked']} |",
@@ -118,32 +126,38 @@ def page(record: Json) -> str:
         f"| wrong | {'; '.join(found['wrong'][:5]) or 'nothing'} |",
         f"| killed (-9) | {killed or 'nobody'} |",
         f"| starts of the command | {found['client_starts']} |",
-        f"| videos that servers made in all, those lost with their server too | "
-        f"{found['rendered']} |",
-    ]
+        f"| videos that servers made in all, with those that a kill lost | {found['rendered']} |",
+    )
     if "made_again" in found:
         again = found["made_again"]
-        lines.append(
+        yield (
             f"| {again['compared']} works made again on an undisturbed server | {again['same']} "
             f"the same in every pixel, the others within {again['smallest_psnr_db']} dB PSNR |"
         )
     if found["stopped_early"]:
-        lines.append("| ended | by hand, before the list was through |")
-    lines += [
+        yield "| ended | by hand, before the list was through |"
+    yield from (
         f"| seconds | {found['seconds']:.0f} |",
         "",
         "*Wrong* would name works that are in the manifest twice, prompts that are missing, files "
         "whose bytes are not the manifest's, videos with another number or size of frames, and "
-        "videos that carry another graph than the manifest or were made of another prompt. "
-        f"Seconds are of a machine that did other things too: {record['note']}",
+        "videos that carry another graph than the manifest or were made of another prompt. Sums "
+        "of floats differ in their last bits from process to process, and the video encoder makes "
+        "more of it: so works made again are alike, and not always the same.",
         "",
-    ]
-    return "\n".join(lines)
+    )
 
 
-RUNS: dict[str, tuple[Callable[..., Json], int, int]] = {
-    "night": (night, 500, 5),
-    "suite": (suite, 1400, 1),
+TITLES = {
+    "night": "A long batch with kills",
+    "suite": "A suite in one go",
+    "speed": "What a batch costs besides the models",
+}
+# what -> (how it is measured, prompts, kills of each, what a person reads of it)
+RUNS: dict[str, tuple[Callable[..., Json], int, int, Callable[[Json], Iterator[str]]]] = {
+    "night": (night, 500, 5, long_rows),
+    "suite": (suite, 1400, 1, long_rows),
+    "speed": (batch_speed.speed, 24, 5, batch_speed.rows),
 }
 
 
@@ -161,21 +175,21 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
     parser.add_argument("what", choices=RUNS)
     parser.add_argument("--prompts", type=int, help="fewer than usual, for a look")
-    parser.add_argument("--kills", type=int, help="of each server and of the command")
+    parser.add_argument("--times", type=int, help="of kills for each, or of repetitions")
     parser.add_argument("--work", type=Path, help="folder of the run, kept")
     parser.add_argument("--note", default="", help="what else the machine did")
     parser.add_argument("--out", type=Path, help="folder instead of benchmarks/results/<date>")
     options = parser.parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is reached is recorded
-    measure, count, kills = RUNS[options.what]
+    measure, count, times, rows = RUNS[options.what]
     date = datetime.date.today().isoformat()
     try:
         install = prepare()
         machine = describe(install)
         count = options.prompts or count
-        kills = kills if options.kills is None else options.kills
+        times = times if options.times is None else options.times
         with _folder(options.work) as base:
-            found = measure(install, base.resolve(), count, kills)
+            found = measure(install, base.resolve(), count, times)
     except FVGError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -188,10 +202,10 @@ def main(words: list[str]) -> int:
         "note": options.note,
         "found": found,
     }
-    text = page(record)
+    text = page(record, rows(found))
     report.write(record, text, options.out or report.RESULTS / date, f"batch_{options.what}")
     print(text)
-    return 1 if found["wrong"] else 0
+    return 1 if found.get("wrong") else 0
 
 
 if __name__ == "__main__":

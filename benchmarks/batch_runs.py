@@ -98,7 +98,7 @@ class Kills:
     """When what is killed: (works finished, server number or CLIENT), and what came of it."""
 
     plan: list[tuple[int, int]]
-    rng: random.Random
+    rng: random.Random = field(default_factory=lambda: random.Random(8))
     done: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod

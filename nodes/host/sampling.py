@@ -15,6 +15,8 @@ from ...fvg_core.guidance import GuidanceInterval
 from ...fvg_core.process import V_PREDICTION
 from .guiders import ExpertsGuider, IntervalGuider, LowNoiseExpert
 
+_GRID = ("downscale_ratio_spacial", "downscale_ratio_temporal")  # as the host spells them
+
 
 def schedule(model, scheduler: str, steps: int, shift: float) -> Tensor:
     """Sigmas [steps + 1] of a host scheduler for a MODEL. Only flow models have a shift.
@@ -54,7 +56,8 @@ def sample_video(
 
     `low` takes over below its boundary; `model` and `cfg` are the high-noise expert's then.
     """
-    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    ratios = [latent.get(name) for name in _GRID]  # of an empty one, to fit it to the model's own
+    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *ratios)
     guided = (model, positive, negative, cfg, interval)
     guider = IntervalGuider(*guided) if low is None else ExpertsGuider(*guided, low)
     out = guider.sample(
@@ -70,7 +73,7 @@ def sample_video(
     out = out.to(
         comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype()
     )
-    return {**latent, "samples": out}
+    return {name: v for name, v in latent.items() if name not in _GRID} | {"samples": out}
 
 
 def _film_strip_callback(model, steps: int):

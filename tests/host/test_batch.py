@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import os
 import re
 import resource
 import signal
@@ -30,6 +31,14 @@ from fvg_core.bench.workflow import to_prompt
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
 
+HOSTILE = [
+    {"prompt": "../../../etc/passwd: a red circle \U0001f98a / \\ | ? * moves"},
+    {"prompt": "CON"},
+    {"prompt": '=HYPERLINK("http://127.0.0.1/";"a blue square")'},
+    {"prompt": "a red circle " + "and a turquoise rectangle " * 385},  # 10,000 characters
+]
+
+
 def ours(client: ComfyClient, batch: Batch) -> int:
     """How many jobs of the batch the server has finished."""
     mark = read_id(batch.out)
@@ -42,7 +51,7 @@ def batch(comfy: ComfyServer, tmp_path: Path) -> Batch:
 
 
 def test_one_of_six_fails_and_the_rest_goes_on(batch: Batch, client: ComfyClient):
-    batch.write(*moving(5), {"prompt": "word " * 3000})
+    batch.write(*moving(1), *HOSTILE, {"prompt": "word " * 3000})
     status, said = batch.run("--retries", "0")
     assert status == 3, said
     batch.check(5)
@@ -205,12 +214,22 @@ def test_what_cannot_work_is_refused_before_anything_is_queued(
     assert "Is the server running?" in batch.run()[1]
 
 
-def test_the_example_of_the_page_runs(comfy: ComfyServer):
+def test_the_examples_of_the_page_run(comfy: ComfyServer, tmp_path: Path):
+    """As they stand there, one after the other in one process, in a folder with the templates."""
     page = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    code = code.replace("http://127.0.0.1:8188", comfy.url)
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", ran.stdout), ran.stderr
+    codes = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(codes) == 3
+    (tmp_path / "workflows").symlink_to(TEMPLATE.parent)
+    code = "\n".join(codes).replace("http://127.0.0.1:8188", comfy.url)
+    paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True)
+    lines = ran.stdout.splitlines()
+    assert re.fullmatch(r"tiny_\d+_\.mp4 after \d+ s", lines[0]), ran.stderr
+    assert lines[1] == "[0]"
+    assert lines[-1] == "0"
+    assert (tmp_path / "out.mp4").stat().st_size > 1000
+    assert len(list((tmp_path / "out" / "colors").glob("*.mp4"))) == 2
 
 
 @contextlib.contextmanager

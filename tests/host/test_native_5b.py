@@ -52,3 +52,21 @@ def test_native_mask_path_and_ours_agree(comfy, client, checkpoint):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
     assert torch.equal(ours[:, :, 0], clean[:, :, 0])
     assert (ours[:, :, 1:] - clean[:, :, 1:]).abs().mean() > 0.1
+
+
+def test_an_empty_video_of_another_family_is_fitted_to_the_model(comfy, client, checkpoint):
+    """What plain text-to-video starts from; the 5B's grid is twice as coarse as Wan 2.1's."""
+    graph = Builder()
+    graph.world(lora=False)
+    graph.model = [graph.add("UNETLoader", unet_name=checkpoint, weight_dtype="default"), 0]
+    size = {"width": 64, "height": 32, "length": 5, "batch_size": 1}
+    graph.latent = [graph.add("EmptyHunyuanLatentVideo", **size), 0]
+    names = {kind: f"{kind}-{uuid.uuid4().hex}" for kind in ("ours", "stock")}
+    graph.save(graph.sample(steps=1), names["ours"])
+    graph.save(graph.sample_stock(steps=1), names["stock"])
+    client.run(graph.graph)
+    ours, stock = (
+        load_file(next(comfy.output.glob(f"{name}_*.latent")))["latent_tensor"]
+        for name in names.values()
+    )
+    assert ours.shape == stock.shape == (1, 48, 2, 2, 4)
