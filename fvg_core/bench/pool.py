@@ -133,7 +133,7 @@ class Pool:
         return None
 
     def _nothing_left(self) -> bool:
-        waiting = self._ready or self._later or any(s.own or s.near for s in self.servers)
+        waiting = self._ready or self._later or any(server.own for server in self.servers)
         return self._exhausted and not self._out and not waiting
 
     async def _change(self) -> None:

@@ -12,6 +12,7 @@ from batch_parts import api_prompt, template
 from PIL import Image
 
 from fvg_core.bench.anchors import Pictures, read_choices
+from fvg_core.bench.batch import Request
 from fvg_core.bench.contact_sheet import write_contact_sheet
 from fvg_core.bench.phases import (
     ANCHORS,
@@ -24,7 +25,7 @@ from fvg_core.bench.phases import (
 from fvg_core.bench.prompt_list import Entry
 from fvg_core.bench.results import Result
 from fvg_core.bench.runner import named_files
-from fvg_core.bench.store import Store
+from fvg_core.bench.store import Kept, Store
 from fvg_core.errors import BatchError
 
 EVIL = '<script>document.title = "broken"</script> "a dog" & \'two\' cats'
@@ -106,6 +107,31 @@ def test_the_first_picture_goes_on_unless_someone_chose(tmp_path: Path):
             Pictures(tmp_path, wrong)
     with pytest.raises(BatchError, match="holds no anchors"):
         Pictures(tmp_path / "elsewhere")
+
+
+def test_each_wording_has_anchors_and_a_choice_of_its_own(tmp_path: Path):
+    prompt = "two dogs run"
+    with Store(tmp_path / ANCHORS) as store:
+        for variation in (0, 1):
+            parts = [(tmp_path / "none", Kept(f"{variation}.png", "", 0))]
+            parts[0][0].touch()
+            line = {"prompt": prompt, "seed": None, "variation": variation}
+            store.keep(f"{variation}" * 64, parts, line)
+    own = Entry("mine", anchor=tmp_path / "own.png")
+    request = Request(lambda: iter([Entry(prompt), own]), Path("t"), tmp_path, (), variations=2)
+    assert [entry.variation for entry, _ in request.each()] == [0, 1, 0]
+    chosen = replace(request, pictures=Pictures(tmp_path, {"1" * 64: 0}))
+    (entry, _), _ = chosen.each()
+    assert (entry.variation, entry.anchor.name) == (1, "1.png")
+    page = write_rows(tmp_path)
+    assert page.count("<legend>two dogs run</legend>") == 1
+    assert page.count("<small>wording 1</small></legend>") == 1
+
+
+def write_rows(out: Path) -> str:
+    for name in ("0.png", "1.png"):
+        Image.new("RGB", (8, 8)).save(out / ANCHORS / name)
+    return write_contact_sheet(out / ANCHORS).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": "1"}', '{"a": -1}', '{"a": true}'])

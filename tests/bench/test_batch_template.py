@@ -101,6 +101,19 @@ def test_other_templates_say_where_the_prompt_belongs(tmp_path: Path):
         other.edits(Entry("p", anchor=tmp_path / "x.png"), None)
 
 
+def test_another_wording_is_another_seed_of_the_rewriter(tmp_path: Path):
+    plain = template(tmp_path, [("First-Frame Prompt Rewriter.seed", "7")])
+    works = [plain.work(Entry("p", variation=i), 3) for i in range(3)]
+    assert [work.prompt["5"]["inputs"]["seed"] for work in works] == [7, 8, 9]
+    assert {work.prompt["15"]["inputs"]["seed"] for work in works} == {3}
+    assert len({work.key for work in works}) == 3
+    graph = {"12": api_prompt()["12"]}
+    (tmp_path / "other.json").write_text(json.dumps(graph))
+    other = Template.load(tmp_path / "other.json", INFO, prompt_to="Negative Prompt.text")
+    with pytest.raises(BatchError, match="--variations needs"):
+        other.edits(Entry("p", variation=1), None)
+
+
 def test_a_given_picture_replaces_drawing_and_choosing(tmp_path: Path):
     picture = tmp_path / "mine.PNG"
     picture.write_bytes(b"a picture")

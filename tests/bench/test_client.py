@@ -14,6 +14,7 @@ from fvg_core.bench.client import (
     RejectedError,
     RunError,
 )
+from fvg_core.bench.remote import preview_picture
 from fvg_core.errors import HostError
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
@@ -152,3 +153,9 @@ def test_no_server_says_so() -> None:
         pytest.raises(HostError, match="Is the server running"),
     ):
         client.system_stats()
+
+
+def test_previews_are_told_from_other_binary_messages():
+    assert preview_picture(b"\0\0\0\1" + b"\0\0\0\1" + b"\xff\xd8 jpeg") == b"\xff\xd8 jpeg"
+    for other in (b"", b"\0\0\0\1", b"\0\0\0\1\0\0\0\1", b"\0\0\0\3\0\0\0\1text", "text"):
+        assert preview_picture(other) is None
