@@ -8,6 +8,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -150,29 +151,38 @@ def test_an_anchor_a_size_and_a_suite_of_ones_own(batch: Batch, tmp_path: Path):
     assert made == [f"video/generative_numeracy/000{n}.mp4" for n in (1, 2)]
 
 
-def test_anchors_first_then_a_choice(batch: Batch, client: ComfyClient):
-    """One batch in two phases; one that stops for a person, and goes on with the choice."""
-    batch.arguments.remove("--interleave")
-    batch.write(*moving(2, "pentagon"))
-    two = ("--set", "Anchor Image Generator.candidates=2")
-    status, said = batch.run(*two, "--stop-after", "anchors")
-    assert status == 0
-    assert str(batch.out / "anchors" / "contact_sheet.html") in said
+def test_the_three_commands_of_the_readme(comfy: ComfyServer, tmp_path: Path):
+    """All in phases; a stop for a person; on with the choice. In a folder with the templates."""
+    batch = Batch(tmp_path, comfy.url)
+    batch.out = tmp_path / "out" / "night"
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Many prompts")[1]
+    commands = section.split("```")[1].removeprefix("bash").strip().splitlines()
+    assert len(commands) == 3
+    prompts = [row["prompt"] for row in moving(2, "pentagon")]
+    (tmp_path / "prompts.txt").write_text("\n".join(prompts))
+    (tmp_path / "workflows").symlink_to(TEMPLATE.parent)
+    settings = (*FAST, "Anchor Image Generator.candidates=2")
+    more = [part for text in settings for part in ("--set", text)] + ["--server", comfy.url]
+
+    def ran(line: str) -> str:
+        command = [sys.executable, *shlex.split(line)[1:], *more]
+        paths = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    ran(commands[0])
+    batch.check(2)
     drawn = batch.lines("anchors/manifest.jsonl")
     assert [len(line["files"]) for line in drawn] == [2, 2]
-    assert not batch.videos()
-    assert batch.run(*two)[0] == 0
+    ends = [line["finished"] for line in drawn], [line["finished"] for line in batch.lines()]
+    assert max(ends[0]) <= min(ends[1])
+    assert str(Path("out/night/anchors/contact_sheet.html")) in ran(commands[1])
     batch.check(2)
-    for line in batch.lines():  # the pictures were found again, not drawn
-        assert "8" in line["api_prompt"]
-    choices = batch.out / "choices.json"
-    choices.write_text(json.dumps({drawn[1]["key"]: 1}))
-    chosen = Batch(batch.list.parent / "chosen", *batch.servers)
-    chosen.list = batch.list
-    chosen.arguments[0] = str(batch.list)
-    assert chosen.run("--choices", str(choices), "--anchors", str(batch.out))[0] == 0
-    chosen.check(1)
-    (line,) = chosen.lines()
+    (tmp_path / "choices.json").write_text(json.dumps({drawn[1]["key"]: 1}))
+    ran(commands[2])
+    batch.check(3)
+    line = batch.lines()[2]
     assert line["prompt"] == drawn[1]["prompt"]
     digest = drawn[1]["files"][1]["sha256"]
     assert line["uploads"] == [f"fvg-anchor-{digest[:16]}.png"]
