@@ -36,7 +36,7 @@ HOSTILE = [
     {"prompt": "../../../etc/passwd: a red circle \U0001f98a / \\ | ? * moves"},
     {"prompt": "CON"},
     {"prompt": '=HYPERLINK("http://127.0.0.1/";"a blue square")'},
-    {"prompt": "a red circle " + "and a turquoise rectangle " * 385},  # 10,000 characters
+    {"prompt": "a red circle" + " " * 10_000 + "moves right"},
 ]
 
 
