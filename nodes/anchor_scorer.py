@@ -29,8 +29,16 @@ class AnchorScorer(io.ComfyNode):
                     options=list(host.SCORERS),
                     default="tiny world",
                     tooltip="Who looks. tiny world: for the coloured shapes of the tiny world, "
-                    "without a model. server: the chat server that this machine's owner has set "
-                    "up; its model must see pictures.",
+                    "without a model. clip: the vision-language model at the input 'clip'. server: "
+                    "the chat server that this machine's owner has set up; its model must see "
+                    "pictures.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    lazy=True,
+                    tooltip="With backend 'clip': Qwen3-VL, or Gemma 3 with its vision weights, "
+                    "from Load CLIP.",
                 ),
             ],
             outputs=[
@@ -43,5 +51,9 @@ class AnchorScorer(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, report: str, backend: str) -> io.NodeOutput:
-        return io.NodeOutput(host.score(images, report, backend))
+    def check_lazy_status(cls, backend: str, **inputs) -> list[str]:
+        return ["clip"] if backend == "clip" and inputs.get("clip", ...) is None else []
+
+    @classmethod
+    def execute(cls, images, report: str, backend: str, clip=None) -> io.NodeOutput:
+        return io.NodeOutput(host.score(images, report, backend, clip))

@@ -75,8 +75,9 @@ def ask(
     """
     if not model.sees:
         raise AnchorError(
-            f"{model.name} does not see pictures; configure a vision-language model (and say so "
-            'there: "sees": true), or choose another backend.'
+            f"{model.name} does not see pictures. Use a vision-language model: Qwen3-VL or Gemma "
+            "3 with its vision weights as a CLIP, or one behind the server (and say so in its "
+            'configuration: "sees": true).'
         )
     sampling = Sampling(seed=0, max_tokens=16, temperature=0.0)
     for picture in pictures:

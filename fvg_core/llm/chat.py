@@ -29,6 +29,7 @@ class Template:
     opening: str  # of the reply
     assistant: str = "assistant"  # what the family calls it
     system: bool = True  # has a role for the system's message
+    picture: str = ""  # stands where a picture is, in front of the turn's text
 
     def write(self, messages: Sequence[Message]) -> str:
         """The chat, up to where the reply begins."""
@@ -36,7 +37,9 @@ class Template:
         roles = {"assistant": self.assistant}
         # Replaced, not formatted: the braces of JSON are text.
         written = (
-            self.turn.replace("{role}", roles.get(m.role, m.role)).replace("{text}", m.text)
+            self.turn.replace("{role}", roles.get(m.role, m.role)).replace(
+                "{text}", self.picture * len(m.images) + m.text
+            )
             for m in turns
         )
         return "".join(written) + self.opening
@@ -45,14 +48,19 @@ class Template:
 _CHATML = "<|im_start|>{role}\n{text}<|im_end|>\n"
 _REPLY = "<|im_start|>assistant\n"
 TEMPLATES = {
-    # Qwen2.5 and Qwen3-VL (Instruct)
-    "chatml": Template(_CHATML, _REPLY),
+    # Qwen2.5 and Qwen3-VL (Instruct); its picture as in Qwen3-VL's chat template
+    "chatml": Template(_CHATML, _REPLY, picture="<|vision_start|><|image_pad|><|vision_end|>"),
     # Qwen3 and Qwen3.5 think unless their thoughts are given, and empty (their chat template,
     # enable_thinking=False)
     "chatml without thinking": Template(_CHATML, f"{_REPLY}<think>\n\n</think>\n\n"),
-    # Gemma 3 has no system role (its chat template)
+    # Gemma 3 has no system role (its chat template); its picture as transformers' processor of
+    # Gemma 3 writes it, with one word for all of the picture's tokens
     "gemma": Template(
-        "<start_of_turn>{role}\n{text}<end_of_turn>\n", "<start_of_turn>model\n", "model", False
+        "<start_of_turn>{role}\n{text}<end_of_turn>\n",
+        "<start_of_turn>model\n",
+        "model",
+        False,
+        "\n\n<start_of_image><image_soft_token><end_of_image>\n\n",
     ),
     # Gemma 4, with an empty thought (as the host's own template)
     "gemma 4": Template(
@@ -98,7 +106,7 @@ def check_images(messages: Sequence[Message], name: str, sees: bool) -> None:
     if not sees and any(m.images for m in messages):
         raise LanguageModelError(
             f"the language model ({name}) takes no pictures. Ask it with text alone, or use a "
-            "vision model through the server backend."
+            "vision model: Qwen3-VL or Gemma 3 as a CLIP, or one behind the server backend."
         )
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from comfy.text_encoders.llama import BaseGenerate
+from comfy.text_encoders.lt import Gemma3_12BModel
+from comfy.text_encoders.lumina2 import Gemma3_4B_Vision_Model
+from comfy.text_encoders.qwen3vl import Qwen3VLClipModel
+from PIL import Image
 
 from ...fvg_core.errors import LanguageModelError
 from ...fvg_core.llm import Message, Sampling
@@ -30,6 +35,16 @@ _FAMILIES = {
     "Gemma3_12B": "gemma",
     "Gemma4Base": "gemma 4",
 }
+# The host's classes whose `generate` is given the picture whole: most encoders that are built on
+# these networks leave out the positions and layers' features without which it is not understood.
+# Qwen3.5 and Gemma 4 see in the host, too, but not as they were trained to, or untested here.
+_EYES = {
+    Qwen3VLClipModel: None,
+    Gemma3_4B_Vision_Model: (896, 896),
+    Gemma3_12BModel: (896, 896),  # the host would cut the sides off; Gemma 3 squeezes them
+}
+_MOST_PIXELS = 2**20  # of a picture; what the checklist asks for is not smaller
+_MOST_PICTURE_TOKENS = 1024  # 32 x 32 pixels each in Qwen3-VL; 256 in all in Gemma 3
 _UNTIED = {"Qwen3_8B"}  # words are read from other weights (lm_head) than they are written to
 _SPEAKERS = "Qwen3, Qwen3.5, Qwen3-VL, Gemma 3 or Gemma 4"
 _REFUSED = {
@@ -42,11 +57,15 @@ _REFUSED = {
 class ClipModel:
     """A host CLIP as a language model."""
 
-    sees = False
-
     def __init__(self, clip) -> None:
         self._clip = clip
         self._network, family = _speaker(clip)
+        self._part = next(
+            part
+            for part in clip.cond_stage_model.modules()
+            if getattr(part, "transformer", None) is self._network
+        )
+        self.sees = _sees(self._part)
         self._template = TEMPLATES[_FAMILIES[family]]
         self.name = f"clip: {family}"
         self.key = f"clip {family} {weights_hash(clip.patcher)}"
@@ -58,8 +77,9 @@ class ClipModel:
         tick: Callable[[], None] = lambda: None,
     ) -> str:
         check_images(messages, self.name, self.sees)
-        tokens = self._tokens(self._template.write(messages))
-        length = len(next(iter(tokens.values()))[0])
+        pictures = [picture for m in messages for picture in m.images]
+        tokens = self._tokens(self._template.write(messages), pictures)
+        length = len(next(iter(tokens.values()))[0]) + _MOST_PICTURE_TOKENS * len(pictures)
         check_length(length + sampling.max_tokens, self._network.model.config, self.name)
         with before_each_layer(self._network, tick):
             ids = self._clip.generate(
@@ -74,17 +94,23 @@ class ClipModel:
             )
         return clean(self._clip.decode(ids), self.name)
 
-    def _tokens(self, text: str) -> dict[str, list[list[tuple[int, float]]]]:
-        """The chat's tokens alone: without padding, embedding files and emphasis."""
+    def _tokens(
+        self, text: str, pictures: Sequence[Image.Image] = ()
+    ) -> dict[str, list[list[tuple]]]:
+        """The chat's tokens alone: without padding, embedding files and emphasis. A picture is
+        one of them."""
         text = text.replace("embedding:", "embedding :")
         text = text.replace("(", "\\(").replace(")", "\\)")  # else some read them as emphasis
         first = "<start_of_turn>"
         if text.startswith(first):
             # The host takes a start token off that Gemma 3's tokenizer only sometimes puts there.
             text = first + text
-        tokens = self._clip.tokenize(text, llama_template=_RAW, skip_template=True, thinking=True)
+        seen = {"image": self._image(pictures)} if pictures else {}
+        tokens = self._clip.tokenize(
+            text, llama_template=_RAW, skip_template=True, thinking=True, **seen
+        )
         name, batches = next(iter(tokens.items()))
-        rows, pad = list(batches[0]), self._pad()
+        rows, pad = list(batches[0]), self._part.special_tokens["pad"]
         while rows and rows[0][0] == pad:
             rows.pop(0)
         while rows and rows[-1][0] == pad:
@@ -93,12 +119,30 @@ class ClipModel:
             rows.pop(1)
         return {**tokens, name: [rows]}
 
-    def _pad(self) -> int:
-        return next(
-            part.special_tokens["pad"]
-            for part in self._clip.cond_stage_model.modules()
-            if getattr(part, "transformer", None) is self._network
-        )
+    def _image(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """IMAGE [1, H, W, 3] of the one picture. Raises LanguageModelError for several."""
+        if len(pictures) > 1:
+            raise LanguageModelError(
+                f"the language model ({self.name}) takes one picture at a time and was given "
+                f"{len(pictures)}. Ask about each by itself."
+            )
+        picture = pictures[0].convert("RGB")
+        size = next(size for kind, size in _EYES.items() if isinstance(self._part, kind))
+        if size:
+            picture = picture.resize(size, Image.Resampling.BILINEAR)
+        elif picture.width * picture.height > _MOST_PIXELS:
+            scale = (_MOST_PIXELS / (picture.width * picture.height)) ** 0.5
+            picture = picture.resize((int(picture.width * scale), int(picture.height * scale)))
+        return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+
+
+def _sees(part: torch.nn.Module) -> bool:
+    """Whether a part of a CLIP takes pictures, and its file had the weights for it."""
+    if not any(isinstance(part, kind) for kind in _EYES):
+        return False
+    network = part.transformer
+    eye = getattr(network, "visual", None) or network.vision_model
+    return not _empty(max(eye.parameters(), key=torch.Tensor.numel))
 
 
 def _speaker(clip) -> tuple[torch.nn.Module, str]:
@@ -136,10 +180,17 @@ def _gap(network: torch.nn.Module, family: str) -> str | None:
     head = getattr(network.model, "lm_head", None)
     if head is None:
         return f"its {family} has no output layer (lm_head)" if family in _UNTIED else None
-    weight = getattr(head.weight, "_qdata", head.weight)  # _qdata: of quantised ones
-    if weight.is_meta or not weight.detach()[:64].float().any():
-        return f"the file of its {family} lacks the output layer (lm_head)"
-    return None
+    return (
+        f"the file of its {family} lacks the output layer (lm_head)"
+        if _empty(head.weight)
+        else None
+    )
+
+
+def _empty(weight: torch.Tensor) -> bool:
+    """Whether no file filled a large weight: its memory is as the system gave it."""
+    weight = getattr(weight, "_qdata", weight)  # _qdata: of quantised ones
+    return weight.is_meta or not weight.detach()[:64].float().any().item()
 
 
 @contextmanager

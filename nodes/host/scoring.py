@@ -26,13 +26,14 @@ from ...fvg_core.image.tiny_scoring import tiny_questions, tiny_scores
 from ...fvg_core.llm import LanguageModel
 from .llm import open_model
 
-SCORERS = ("tiny world", "server")
+SCORERS = ("tiny world", "clip", "server")
 
 
-def score(images: Tensor, report: str, backend: str) -> str:
+def score(images: Tensor, report: str, backend: str, clip=None) -> str:
     """IMAGE [B, H, W, 3 or more] -> the Anchor Picker's scores, by one of SCORERS.
 
-    Raises AnchorError, or LanguageModelError for a server that does not answer.
+    Raises AnchorError, or LanguageModelError for a CLIP that is none or a server that does not
+    answer.
     """
     pictures = [to_pil(image) for image in images]
     if backend == "tiny world":
@@ -40,7 +41,7 @@ def score(images: Tensor, report: str, backend: str) -> str:
         questions = tiny_questions(entities)
         return write_scores(backend, questions, tiny_scores(pictures, entities))
     questions = read_checklist(report)
-    with open_model(backend) as model:
+    with open_model(backend, clip=clip) as model:
         kept = _folder() / f"{_key(model, pictures, questions)}.json"
         return _read(kept) or _ask(model, pictures, questions, kept)
 

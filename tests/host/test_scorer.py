@@ -9,10 +9,15 @@ import uuid
 
 import numpy as np
 import pytest
+import small_chat_clips
+import small_seeing_clips
 from aiohttp import web
 from PIL import Image
 
 from fvg_core.bench.client import RunError
+from fvg_core.image.scoring import SYSTEM, read_checklist
+from fvg_core.llm.chat import clean
+from fvg_core.prompts import rewrite
 from fvg_core.tiny.world import Scene, Thing, render
 from tests.chat_servers import completion, serving
 from tests.host.graphs import PROMPT
@@ -21,8 +26,13 @@ from tests.host.picking import Picking
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
 
-def scored(backend: str = "tiny world", report: str | None = None) -> tuple[Picking, str, str]:
-    """Three pictures (a red circle twice, then the whole prompt) scored; picker, scorer."""
+def scored(
+    backend: str = "tiny world", report: str | None = None, clip: tuple[str, str] | None = None
+) -> tuple[Picking, str, str]:
+    """Three pictures (a red circle twice, then the whole prompt) scored; picker, scorer.
+
+    clip: kind and file of a small CLIP.
+    """
     graph = Picking(policy="best score")
     pictures = None
     for name in ("scored_one.png", "scored_one.png", "scored_both.png"):
@@ -41,6 +51,9 @@ def scored(backend: str = "tiny world", report: str | None = None) -> tuple[Pick
         report=[rewriter, 2] if report is None else report,
         backend=backend,
     )
+    if clip:
+        loaded = graph.add("FVGSmallChatClip", kind=clip[0], file=clip[1])
+        graph.graph[scorer]["inputs"]["clip"] = [loaded, 0]
     graph.set(images=pictures, scores=[scorer, 0], report=[rewriter, 2])
     return graph, scorer, graph.add("PreviewAny", source=[scorer, 0])
 
@@ -101,3 +114,64 @@ def test_a_server_that_sees_is_asked_once(client, comfy, pictures):
             assert len(asked) == 3 * len(state["checklist"])
         finally:
             config.unlink()
+
+
+@pytest.fixture(scope="module")
+def seeing(comfy, install, pictures) -> small_seeing_clips.SmallQwen3VL:
+    made = small_seeing_clips.SmallQwen3VL(install.root)
+    made.save(comfy.input / "seeing.safetensors")
+    return made
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
+def test_a_clip_sees_as_transformers_does(client, comfy, seeing, size):
+    """What a picture's place, shape and pixels do to the words: random weights tell all apart."""
+    Image.open(comfy.input / "scored_both.png").resize(size).save(comfy.input / "seen.png")
+    question = "Is there a (red) circle?"
+    chat = {
+        "nonce": uuid.uuid4().hex,
+        "backend": "clip",
+        "clip": ["clip", 0],
+        "system": SYSTEM,
+        "prompt": question,
+        "max_tokens": 12,
+        "picture": "seen.png",
+    }
+    load = {"kind": "qwen3 vl", "file": "seeing.safetensors"}
+    graph = {
+        "clip": {"class_type": "FVGSmallChatClip", "inputs": load},
+        "chat": {"class_type": "FVGChatProbe", "inputs": chat},
+    }
+    (said,) = json.loads(client.run(graph).outputs["chat"]["text"][0])["texts"]
+    assert said == clean(seeing.says(question, Image.open(comfy.input / "seen.png"), 12), "")
+    assert said != clean(seeing.says(question, Image.new("RGB", size), 12), "")
+
+
+def test_a_clip_that_sees_chooses_the_right_picture(client, comfy, seeing):
+    """It knows its answers by heart: how it is asked and read is tested, not how well it looks."""
+    questions = read_checklist(json.dumps(rewrite(PROMPT).report))
+    one, both = (Image.open(comfy.input / f"scored_{name}.png") for name in ("one", "both"))
+    lessons = [
+        (q, picture, word) for q in questions for picture, word in ((one, "No"), (both, "Yes"))
+    ]
+    seeing.learn(lessons)
+    seeing.save(comfy.input / "taught.safetensors")
+    graph, _, shown = scored("clip", clip=("qwen3 vl", "taught.safetensors"))
+    state = graph.state(client)
+    assert state["chosen"] == [2]
+    assert [s["score"] for s in state["scores"]] == [0, 0, 1]
+    assert state["checklist"] == questions
+    said = json.loads(graph.result.outputs[shown]["text"][0])
+    assert said["backend"] == "clip: Qwen3VL"
+
+
+def test_a_clip_without_eyes_is_refused(client, comfy, install):
+    small_chat_clips.qwen(comfy.input / "blind.safetensors", install.root, "qwen3 vl")
+    for kind in ("qwen3 vl", "qwen3 4b"):  # without its vision weights, and without any
+        graph, scorer, _ = scored("clip", clip=(kind, "blind.safetensors"))
+        with pytest.raises(RunError, match="does not see pictures") as raised:
+            client.run(graph.graph)
+        assert raised.value.node_id == scorer
+    graph, _, _ = scored("clip")
+    with pytest.raises(RunError, match="no CLIP is connected"):
+        client.run(graph.graph)

@@ -20,6 +20,7 @@ import folder_paths
 import torch
 from comfy import model_management
 from comfy_api.latest import ComfyExtension, io
+from PIL import Image
 
 # The install's own models folder is not the tests'.
 folder_paths.add_model_folder_path("LLM", str(Path(folder_paths.get_output_directory(), "../LLM")))
@@ -62,15 +63,23 @@ KINDS = {
 def _small_clip(kind, file):
     te, tokenizer, key, config = KINDS[kind]
     state = comfy.utils.load_torch_file(file, safe_load=True)
-    if "lm_head.weight" in state:  # as the host's own loader does
-        state["model.lm_head.weight"] = state.pop("lm_head.weight")
-    # Their eyes are large, and of no use here.
+    # As the host's own loader does.
+    state = comfy.utils.state_dict_prefix_replace(
+        state,
+        {
+            "model.language_model.": "model.",
+            "model.visual.": "visual.",
+            "lm_head.": "model.lm_head.",
+        },
+    )
+    # Their eyes are large.
     whole = qwen_vl.Qwen2VLVisionTransformer
     qwen_vl.Qwen2VLVisionTransformer = functools.partial(whole, num_layers=0)
     qwen3vl.QWEN3VL_VISION["qwen3vl_4b"] = {
         "hidden_size": 32,
         "intermediate_size": 32,
-        "depth": 1,
+        "depth": 2,
+        "num_heads": 2,
         "deepstack_visual_indexes": [0],
     }
     try:
@@ -145,6 +154,7 @@ class Chat(io.ComfyNode):
                 io.Float.Input("temperature", default=0.0),
                 io.Int.Input("max_tokens", default=80),
                 io.Int.Input("times", default=1),
+                io.String.Input("picture", default=""),
             ],
             is_output_node=True,
         )
@@ -162,13 +172,16 @@ class Chat(io.ComfyNode):
         temperature,
         max_tokens,
         times,
+        picture="",
         clip=None,
     ):
         host, llm = (
             next(module for name, module in sys.modules.items() if name.endswith(end))
             for end in (".nodes.host", ".fvg_core.llm")
         )
-        messages = [llm.Message("system", system), llm.Message("user", prompt)]
+        file = Path(folder_paths.get_input_directory(), picture)
+        seen = (Image.open(file),) if picture else ()
+        messages = [llm.Message("system", system), llm.Message("user", prompt, seen)]
         sampling = llm.Sampling(seed, max_tokens, temperature)
         ticks = []
 
@@ -179,7 +192,7 @@ class Chat(io.ComfyNode):
         with host.open_model(backend, clip=clip, folder=folder, dtype=dtype) as model:
             texts = [model.reply(messages, sampling, tick) for _ in range(times)]
             during = _loaded()
-            asked = _asked(model, messages) if backend == "clip" else []
+            asked = _asked(model, messages) if backend == "clip" and not picture else []
         said = {
             "texts": texts,
             "asked": asked,
