@@ -30,11 +30,14 @@ class AnchorPicker(io.ComfyNode):
             inputs=[*_inputs(), *_optional_inputs()],
             outputs=[
                 io.Image.Output(
-                    display_name="image", tooltip="The chosen anchor; several as one batch."
+                    display_name="image",
+                    is_output_list=True,
+                    tooltip="The chosen anchor. Several come as a list: one video for each.",
                 ),
                 io.Int.Output(
                     display_name="index",
-                    tooltip="Its number, counted from 0; the first of several.",
+                    is_output_list=True,
+                    tooltip="Its number, counted from 0. Several come as a list.",
                 ),
                 io.String.Output(
                     display_name="indices", tooltip="The numbers of all chosen, for example '0, 3'."
@@ -87,7 +90,9 @@ class AnchorPicker(io.ComfyNode):
         if picked is None:
             # Only this form of blocking ends a run silently and keeps the pictures.
             return io.NodeOutput(*[ExecutionBlocker(None)] * 3, ui=ui)
-        return io.NodeOutput(images[list(picked)], picked[0], ", ".join(map(str, picked)), ui=ui)
+        # A list, not a batch: stock nodes write the frames of a batch of videos into one file.
+        chosen = [images[i : i + 1] for i in picked]
+        return io.NodeOutput(chosen, list(picked), ", ".join(map(str, picked)), ui=ui)
 
 
 def _inputs() -> list:

@@ -6,10 +6,14 @@ neg to | prep conj while later until rel | adv dir pos | camera lead | , .
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .lexicon import Lexicon, lexicon
 from .tokens import STOPS, Token
 from .verb_tags import (
     BEFORE_NOUN,
+    CAUSATIVES,
+    MODALS,
     OPEN,
     Left,
     acts_next,
@@ -18,6 +22,7 @@ from .verb_tags import (
     is_base_verb,
     is_third_person,
     is_unknown_verb,
+    missing_verb,
     past_tag,
 )
 
@@ -37,6 +42,7 @@ CLOSED = (  # section of the word lists -> tag, first match wins
     ("pronoun", "pron"),
     ("adverb", "adv"),
 )
+MOST_MISSING = 3  # verbs of one sentence that are found afterwards
 MATERIALS = frozenset(
     ("stone", "glass", "metal", "paper", "brick", "crystal", "marble", "plastic", "leather", "clay")
 )
@@ -53,6 +59,27 @@ def tag(tokens: list[Token]) -> list[Token]:
         if token.lower == "to" and i + 1 < len(tokens):
             caused = i > 0 and tokens[i - 1].tag == "pron"  # "causing it to trip"
             token.tag = "to" if caused or is_infinitive(tokens[i + 1 : i + 3], lex) else "prep"
+    closed = [token.tag for token in tokens]
+    read_open(tokens, lex)
+    for _ in range(MOST_MISSING):
+        found = [
+            start + i
+            for start, sentence in sentences(tokens)
+            if (i := missing_verb(sentence, lex)) is not None
+        ]
+        if not found:
+            break
+        for i in found:
+            closed[i] = "verb"
+        for token, name in zip(tokens, closed, strict=True):
+            token.tag = name
+        read_open(tokens, lex)
+    name_headless(tokens)
+    return tokens
+
+
+def read_open(tokens: list[Token], lex: Lexicon) -> None:
+    """Tags for the words that no closed list has, from left to right."""
     left = Left()
     for i, token in enumerate(tokens):
         following = tokens[i + 1 : i + 4]
@@ -61,8 +88,15 @@ def tag(tokens: list[Token]) -> list[Token]:
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
         move(left, token)
-    name_headless(tokens)
-    return tokens
+
+
+def sentences(tokens: list[Token]) -> Iterator[tuple[int, list[Token]]]:
+    """Each with the number of its first word."""
+    start = 0
+    for i, token in enumerate([*tokens, Token(".", ".", ".")]):
+        if token.tag == ".":
+            yield start, tokens[start:i]
+            start = i + 1
 
 
 def name_headless(tokens: list[Token]) -> None:
@@ -169,13 +203,30 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
         return "verb"
     if not verb and is_unknown_verb(word, left, after):
         return "verb"
-    if word.endswith("ed") and left.prev in BEFORE_NOUN and not closed_next:
+    if is_participle(word) and left.prev in BEFORE_NOUN and not closed_next:
         return "adj"
     if (left.prev in BEFORE_NOUN or left.head) and acts_next(following, lex):
         return "noun"
     if word in lex["adjectives"] or (word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6):
         return "adj"
-    return "noun"
+    return "adj" if is_comparative(word, lex) else "noun"
+
+
+def is_participle(word: str) -> bool:
+    """ "braided", but not "bed" or "reed"."""
+    stem = word.removesuffix("ed")
+    return stem != word and not word.endswith("eed") and any(c in "aeiouy" for c in stem)
+
+
+def is_comparative(word: str, lex: Lexicon) -> bool:
+    """ "greener", "wider", "bigger", "rustier"."""
+    for ending in ("er", "est"):
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) > 2:
+            known = (stem, stem + "e", stem[:-1], stem[:-1] + "y")
+            if any(form in lex["adjectives"] for form in known):
+                return True
+    return False
 
 
 def move(left: Left, token: Token) -> None:
@@ -200,7 +251,8 @@ def move(left: Left, token: Token) -> None:
         left.form = "s" if "s" in forms else left.form
         left.form = "base" if left.prev in ("to", "aux") else left.form
         left.verbs += 1
-        left.causes = bool(verb) and verb.lemma in ("help", "let", "make", "watch")
+    if kind in ("verb", "aux"):
+        left.causes = word in CAUSATIVES
     if kind in ("verb", "prep", "part", "be", "aux"):
         left.head, left.det = "", ""
         left.in_prep = kind == "prep"
@@ -213,5 +265,6 @@ def move(left: Left, token: Token) -> None:
         if kind in (".", "while"):
             left.subject_plural, left.form = None, ""
         left.head = word if kind == "rel" else ""
+    left.modal = word in MODALS or (left.modal and kind in ("adv", "neg"))
     left.helper = kind in ("be", "aux") or (left.helper and kind in ("adv", "neg", "adj"))
     left.prev, left.word = kind, word

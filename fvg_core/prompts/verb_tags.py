@@ -8,8 +8,22 @@ from .lexicon import Lexicon, Verb, lexicon
 from .tokens import Token
 
 OPEN = ""  # still to be decided
+FINITE = ("verb", "be", "aux")
 BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
 SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
+CAUSATIVES = frozenset(  # "lets the arrow fly", "has her patient sit up"
+    "help helps let lets letting make makes making watch watches see sees hear hears".split()
+    + "feel feels have has having".split()
+)
+SUBJECT_PRONOUNS = frozenset("they we you i he she it".split())
+MODALS = frozenset(
+    "will would can could may might must shall should do does did won't can't cannot doesn't don't "
+    "didn't".split()
+)
+AWAY = frozenset(  # prepositions that need a motion: "lamps onto the rug" is no noun phrase
+    ("into", "onto", "through", "toward", "towards", "across", "out of", "off", "down", "up")
+    + ("away from", "past", "along")
+)
 PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
 
 
@@ -26,8 +40,9 @@ class Left:
     joined: bool = False  # "a vase and a lamp"
     form: str = ""  # form of the last finite verb of the sentence
     verbs: int = 0  # verbs of the clause
-    causes: bool = False  # "helps", "lets", "makes": a base verb may follow the noun
+    causes: bool = False  # a causative came: a base verb may follow the noun
     helper: bool = False  # "is", "was slowly": a verb form is due
+    modal: bool = False  # "will", "does not": a base form is due
 
     @property
     def plural(self) -> bool:
@@ -88,6 +103,8 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
         linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
         linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
         linked |= left.prev == "," and opens_object and left.form != ""
+        moves_on = after is not None and (after.lower in AWAY or after.tag == "dir")
+        linked |= left.prev in (",", "conj") and left.form != "" and (moves_on or not noun_first)
         return linked and (not noun_first or closed_next)
     if after is not None and after.tag == OPEN and noun_first and has_verb([after], lex):
         return False
@@ -105,6 +122,8 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
     noun_first = word in lex["noun_first"]
     if left.prev in ("to", "aux") or (left.helper and left.prev in ("adv", "neg")):
         return True
+    if left.prev == "pron" and left.causes:  # "makes it spin"
+        return closed_next
     if not left.head:
         linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
         start = left.prev == "." and word in lex["camera_verb"]
@@ -133,14 +152,23 @@ def past_tag(word: str, left: Left, after: Token | None) -> str:
 
 def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
     """A word of no list that stands where only a verb can: "A chef juliennes a carrot"."""
+    if word in lexicon()["adjectives"]:
+        return False
+    if left.modal and left.prev in ("aux", "neg", "adv"):
+        return True  # "will not budge"
+    if left.prev == "pron" and left.word in SUBJECT_PRONOUNS and left.verbs == 0:
+        return after is None or after.tag != OPEN  # "before they lunge"
     if after is None:
         return False
+    if left.helper and after.lower == "by":
+        return True  # "is beaten by"
     opens_object = after.tag in ("det", "poss") or after.lower in ("it", "them")
     if left.prev == "conj" and left.form == "s" and word.endswith("s"):
         return opens_object  # "sits and twitches its nose"
-    if not left.head or left.in_prep:
+    if not left.head or (left.in_prep and (left.verbs or not opens_object)):
         return False
     if left.plural:
+        opens_object |= after.tag == "pron"  # "two fencers salute each other"
         return opens_object and is_plural(left.head) and not word.endswith("s")
     if word in lexicon()["singular_s"]:
         return False
@@ -148,3 +176,41 @@ def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
     if not singular or after.tag == OPEN or after.lower == "of":
         return False
     return left.det in SINGULAR or opens_object  # "her sister pins the veil"
+
+
+def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
+    """The word of a tagged sentence that has to be the verb which one of its clauses lacks.
+
+    A sentence has a clause, and one more for each relative word and conjunction of time.
+    """
+    groups = sum(
+        t.tag in FINITE and before.tag not in (*FINITE, "adv", "neg", "to")
+        for before, t in zip([Token("", "", "."), *tokens], tokens, strict=False)
+    )
+    clauses = 1 + sum(t.tag in ("rel", "while") for t in tokens)
+    if groups >= clauses:
+        return None
+    places = [i for i in range(1, len(tokens)) if could_be_verb(tokens, i, lex)]
+    known = [i for i in places if tokens[i].lower in lex.verbs]
+    return next(iter(known + places), None)
+
+
+def could_be_verb(tokens: list[Token], i: int, lex: Lexicon) -> bool:
+    """Whether a word that was taken for a noun can be a finite verb: it follows a noun and agrees
+    with it, and what comes next does not continue a noun phrase."""
+    word, before = tokens[i].lower, tokens[i - 1]
+    after = tokens[i + 1] if i + 1 < len(tokens) else Token(".", ".", ".")
+    if tokens[i].tag not in ("noun", "adj") or before.tag not in ("noun", "num", ",", "verb"):
+        return False
+    if after.tag not in ("prep", "dir", "adv", "det", "poss", "num", "pron", "."):
+        return False
+    verb = lex.verbs.get(word)
+    moves_on = after.lower in AWAY or after.tag in ("dir", "adv", "det", "poss", "num", "pron")
+    if after.lower == "of" or (word in lex["noun_first"] and not moves_on):
+        return False
+    if verb is None:
+        first = tokens[0].lower in SINGULAR
+        unknown = word.endswith("s") and not word.endswith(("ss", "us", "is"))
+        return unknown and before.tag == "noun" and first and moves_on
+    plural = is_plural(before.lower) or any(t.tag == "conj" for t in tokens[:i])
+    return "s" in verb.forms or ("base" in verb.forms and (plural or after.tag in ("det", "num")))

@@ -6,13 +6,16 @@ import io
 import json
 import re
 
+import av
+import numpy as np
 import pytest
 from PIL import Image
 
 from dev.host import PACK
 from fvg_core.bench.client import RunError
 from fvg_core.bench.results import OutputFile
-from tests.host.picking import Picking, color_of
+from tests.host.graphs import LENGTH
+from tests.host.picking import COLORS, Picking, color_of
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
@@ -46,13 +49,41 @@ def test_the_choice_goes_on_and_is_not_asked_for_again(client):
     assert (again["key"], again["chosen"]) == (key, [2])
 
 
-def test_several_picks_are_a_batch(client):
+def test_several_picks_are_a_list(client):
     graph = Picking()
     key = graph.state(client)["key"]
     graph.set(choice=f"{key}: 2, 0").state(client)
     assert graph.picked(client) == [2, 0]
     shown = [o["text"] for o in graph.result.outputs.values() if "text" in o]
-    assert sorted(shown) == [["2"], ["2, 0"]]
+    assert sorted(shown) == [["2", "0"], ["2, 0"]]
+
+
+def test_several_picks_become_as_many_videos(client):
+    graph = Picking()
+    graph.world(lora=False)
+    graph.inject(image=[graph.picker, 0])
+    pictures = graph.add("VAEDecode", samples=graph.sample(steps=1), vae=graph.vae)
+    video = graph.add("CreateVideo", images=[pictures, 0], fps=8.0)
+    saved = graph.add(
+        "SaveVideo", video=[video, 0], filename_prefix="several", format="mp4", codec="h264"
+    )
+    key = graph.state(client)["key"]
+    graph.set(choice=f"{key}: 2, 0").state(client)
+    files = graph.result.files(saved)
+    frames = [read_frames(client.fetch(file)) for file in files]
+    assert [len(each) for each in frames] == [LENGTH, LENGTH]
+    assert [nearest(each[0]) for each in frames] == [2, 0]
+
+
+def read_frames(video: bytes) -> list[np.ndarray]:
+    with av.open(io.BytesIO(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def nearest(frame: np.ndarray) -> int:
+    """The candidate of COLORS that a frame shows most of, after VAE and codec."""
+    known = np.array([[c >> 16, c >> 8 & 255, c & 255] for c in COLORS])
+    return int(np.abs(known - frame.mean((0, 1))).sum(1).argmin())
 
 
 def test_another_tab_knows_the_choice(client):
