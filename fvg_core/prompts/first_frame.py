@@ -6,7 +6,7 @@ is written once, in the order of the prompt.
 
 from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
-from .places import PARTICLES, is_subject, object_relation, pose, relation, still_form
+from .places import PARTICLES, is_deed, is_subject, object_relation, pose, relation, still_form
 from .scene import FirstFrame
 from .verb_tags import is_plural
 
@@ -129,7 +129,7 @@ class SceneWriter:
     def on_object(self, np: NounPhrase) -> None:
         if self.verb.event in ("static", "copula"):
             self.frame.write_noun(np)
-        elif "link" in self.verb.flags and not self.was_there(np):
+        elif ("link" in self.verb.flags and not self.was_there(np)) or is_deed(self.verb, np):
             self.frame.remove(np)
         elif not self.frame.find(np):
             self.frame.write_placed(object_relation(self.verb), np)
@@ -198,12 +198,8 @@ class SceneWriter:
 
     # -- adjectives, adverbs, directions --
     def on_adjective(self, phrase: Phrase, rest: list[Phrase]) -> None:
-        if (
-            self.frame.item is None
-            or self.dropping
-            or self.camera
-            or (self.acted and not self.pending)
-        ):
+        become = self.acted and (self.verb.event == "change" or self.later or not self.pending)
+        if self.frame.item is None or self.dropping or self.camera or become:
             self.frame.remove(phrase)
             return
         self.write_linked(phrase.text)
@@ -273,6 +269,8 @@ class SceneWriter:
             self.on_changed_place(prep, target)
         elif self.acted and isinstance(target, NounPhrase):
             self.on_acted_place(prep, target)
+        elif self.is_first_state(prep, target):
+            self.frame.item.subject.gained += [t.lower for t in target.tokens]
         elif self.acted:
             self.frame.remove(prep, target)
         else:
@@ -280,11 +278,19 @@ class SceneWriter:
         self.pending = ""
         return 2
 
+    def is_first_state(self, prep: Phrase, target: Phrase) -> bool:
+        """ "is painted from rusty red to glossy black": it is rusty red."""
+        if not self.acted or self.verb.moves or prep.word != "from" or self.frame.item is None:
+            return False
+        bare = all(t.tag == "adj" for t in target.tokens)
+        return bare and self.frame.item.subject is not None
+
     def is_particle(self, prep: Phrase) -> bool:
         """ "turns on the fan", "puts on shoes": the noun is the verb's object."""
         if not self.acted or self.camera or "particle" not in self.verb.flags:
             return False
-        return prep.word in PARTICLES and self.before == "verb"
+        gains = self.verb.flags.get("gains") == prep.word
+        return prep.word in PARTICLES and self.before == "verb" and not gains
 
     def drops_place(self, prep: Phrase, target: Phrase) -> bool:
         if self.dropping:
@@ -311,6 +317,8 @@ class SceneWriter:
             self.write_place("as", target)
         elif word in ("into", "to", "towards", "toward") or self.later or self.gains(word):
             self.frame.remove(prep, target)
+        elif word == "in" and self.is_measure(target):
+            self.frame.remove(prep, target)
         else:
             self.write_place(prep.text, target)
 
@@ -318,9 +326,16 @@ class SceneWriter:
         """ "becomes stained with coffee", "turns into a meadow full of poppies"."""
         return prep in ("with", "of") and "link" in self.verb.flags
 
+    def is_measure(self, target: Phrase) -> bool:
+        """ "doubles in size", "changes in colour"."""
+        return isinstance(target, NounPhrase) and target.head in self.lex["measure"]
+
     def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
         if prep.word == "with" and "fills" in self.verb.flags and self.before == "verb":
             self.frame.remove(prep, np)  # "a glass fills with juice"
+            return
+        if self.before == "verb" and self.verb.flags.get("gains") == prep.word:
+            self.frame.remove(prep, np)  # "takes on a rosy hue"
             return
         placed = self.frame.item is not None and self.frame.item.placed > 0
         form = relation(self.verb, prep.word, np, placed, self.later)

@@ -217,7 +217,8 @@ def _verb_phrase(tokens: list[Token]) -> Phrase:
         return Phrase("adv", tokens)
     form = verbs[-1].lower
     known = lex.verbs.get(form) or Verb(form, "action")
-    event = "action" if known.kind == "phase" else known.kind
+    aim = tokens[0].tag == "to" and known.kind == "static"  # "curls up to sleep"
+    event = "action" if known.kind == "phase" or aim else known.kind
     past = "past" in known.forms and "s" not in known.forms
     passive = past and any(t.tag == "be" for t in tokens)
     return VerbPhrase("verb", tokens, known.lemma, event, known.flags, negated, passive)

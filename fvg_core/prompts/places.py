@@ -4,6 +4,7 @@ from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
 
 GOALS = frozenset({"on", "in", "at", "under", "upon"})  # of a verb that arrives
+LIGHT = frozenset({"take", "make", "give", "do"})
 PARTICLES = frozenset({"on", "off", "up", "down", "out"})
 
 
@@ -61,6 +62,15 @@ def still_form(verb: VerbPhrase, has_object: bool) -> str:
     forms = (w for w, v in lexicon().verbs.items() if v.lemma == verb.lemma and "ing" in v.forms)
     best = max if len(verb.lemma) <= 4 else min  # sitting, not siting; covering, not coverring
     return best(forms, key=len, default=verb.word)
+
+
+def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
+    """ "takes aim", "gives a hug": the verb says nothing, and its object is what is done."""
+    known = lexicon().verbs.get(np.head)
+    if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:
+        return False
+    bare = not np.determiner
+    return "base" in known.forms and (bare or np.head not in lexicon()["noun_first"])
 
 
 def is_subject(rest: list[Phrase]) -> bool:

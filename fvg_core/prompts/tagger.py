@@ -56,6 +56,8 @@ def tag(tokens: list[Token]) -> list[Token]:
         token.tag = closed_tag(token, lex)
         if token.tag == "num" and i + 1 < len(tokens) and tokens[i + 1].lower == "of":
             token.tag = "noun"  # "a pair of shoes"
+        if token.lower == "up to" and is_infinitive(tokens[i + 1 : i + 3], lex):
+            token.tag = "to"  # "curls up to sleep"
         if token.lower == "to" and i + 1 < len(tokens):
             caused = i > 0 and tokens[i - 1].tag == "pron"  # "causing it to trip"
             token.tag = "to" if caused or is_infinitive(tokens[i + 1 : i + 3], lex) else "prep"
@@ -124,9 +126,11 @@ def _is_odd_adjective(tokens: list[Token], i: int, after: str) -> bool:
 
 def is_infinitive(following: list[Token], lex: Lexicon) -> bool:
     """ "to jump", and "to join a herd" though "join" is in no list."""
-    verb = lex.verbs.get(following[0].lower)
+    verb = lex.verbs.get(following[0].lower) if following else None
     if verb:
         return "base" in verb.forms and following[0].lower not in lex["to_noun"]
+    if not following:
+        return False
     unknown = closed_tag(following[0], lex) == OPEN and following[0].lower not in lex["adjectives"]
     return unknown and len(following) > 1 and closed_tag(following[1], lex) in ("det", "poss")
 
@@ -168,7 +172,8 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
     if token.tag == "prep" and not starts_noun and left.verbs and word != "of":
         return "adv"
     if word in ("before", "after") and after is not None and not has_verb(following, lex):
-        return "later" if left.verbs else "prep"
+        # "waddle after their mother" is a way, "bow before the match" a time.
+        return "later" if left.verbs and (word == "before" or left.prev != "verb") else "prep"
     if word == "as" and left.prev in ("part", "verb") and after and not has_verb(following, lex):
         return "prep"
     return token.tag

@@ -202,9 +202,10 @@ def could_be_verb(tokens: list[Token], i: int, lex: Lexicon) -> bool:
     after = tokens[i + 1] if i + 1 < len(tokens) else Token(".", ".", ".")
     if tokens[i].tag not in ("noun", "adj") or before.tag not in ("noun", "num", ",", "verb"):
         return False
-    if after.tag not in ("prep", "dir", "adv", "det", "poss", "num", "pron", "."):
-        return False
     verb = lex.verbs.get(word)
+    sure = verb is not None and "s" in verb.forms and word not in lex["noun_first"]
+    if after.tag not in ("prep", "dir", "adv", "det", "poss", "num", "pron", ".") and not sure:
+        return False
     moves_on = after.lower in AWAY or after.tag in ("dir", "adv", "det", "poss", "num", "pron")
     if after.lower == "of" or (word in lex["noun_first"] and not moves_on):
         return False
