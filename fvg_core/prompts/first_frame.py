@@ -166,7 +166,9 @@ class SceneWriter:
     def on_state(self, verb: VerbPhrase, rest: list[Phrase]) -> None:
         """A state one image can show stays: "sits" is written "sitting"."""
         self.verb = verb
-        if self.frame.item is None or verb.negated:
+        if self.frame.item is None and verb.word.endswith("ing") and not verb.negated:
+            self.frame.write(verb.text)  # "Leaning on a cane, a shepherd ..."
+        elif self.frame.item is None or verb.negated:
             self.frame.remove(verb)
             self.verb = None if self.frame.item is None else verb
         elif verb.event == "copula":
@@ -315,20 +317,16 @@ class SceneWriter:
             subject.gained += [t.lower for t in target.tokens]
         elif word == "from" and isinstance(target, NounPhrase):
             self.write_place("as", target)
-        elif word in ("into", "to", "towards", "toward") or self.later or self.gains(word):
-            self.frame.remove(prep, target)
-        elif word == "in" and self.is_measure(target):
+        elif word in ("into", "to", "towards", "toward") or self.later or self.gains(word, target):
             self.frame.remove(prep, target)
         else:
             self.write_place(prep.text, target)
 
-    def gains(self, prep: str) -> bool:
-        """ "becomes stained with coffee", "turns into a meadow full of poppies"."""
+    def gains(self, prep: str, target: Phrase) -> bool:
+        """ "becomes stained with coffee", "a meadow full of poppies", "doubles in size"."""
+        if prep == "in":
+            return isinstance(target, NounPhrase) and target.head in self.lex["measure"]
         return prep in ("with", "of") and "link" in self.verb.flags
-
-    def is_measure(self, target: Phrase) -> bool:
-        """ "doubles in size", "changes in colour"."""
-        return isinstance(target, NounPhrase) and target.head in self.lex["measure"]
 
     def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
         if prep.word == "with" and "fills" in self.verb.flags and self.before == "verb":

@@ -221,7 +221,10 @@ def _verb_phrase(tokens: list[Token]) -> Phrase:
     event = "action" if known.kind == "phase" or aim else known.kind
     past = "past" in known.forms and "s" not in known.forms
     passive = past and any(t.tag == "be" for t in tokens)
-    return VerbPhrase("verb", tokens, known.lemma, event, known.flags, negated, passive)
+    flags = known.flags
+    if form not in lex.verbs and any(t.tag == "be" for t in tokens) and not form.endswith("ing"):
+        passive, flags = True, {"turns": "yes"}  # "is reduced to a puddle"
+    return VerbPhrase("verb", tokens, known.lemma, event, flags, negated, passive)
 
 
 def can_hang(phrase: Phrase) -> bool:

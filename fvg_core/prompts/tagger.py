@@ -12,8 +12,6 @@ from .lexicon import Lexicon, lexicon
 from .tokens import STOPS, Token
 from .verb_tags import (
     BEFORE_NOUN,
-    CAUSATIVES,
-    MODALS,
     OPEN,
     Left,
     acts_next,
@@ -87,6 +85,8 @@ def read_open(tokens: list[Token], lex: Lexicon) -> None:
         following = tokens[i + 1 : i + 4]
         if token.tag == OPEN:
             token.tag = open_tag(token, left, following, lex)
+        elif token.tag == "aux" and left.prev in BEFORE_NOUN and token.lower in ("can", "will"):
+            token.tag = "noun"  # "a watering can"
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
         move(left, token)
@@ -112,8 +112,9 @@ def name_headless(tokens: list[Token]) -> None:
             while start and tokens[start - 1].tag in ("adj", "ing-adj"):
                 start -= 1
             before = tokens[start - 1] if start else token
-            if before.tag in ("det", "poss", "num") or before.lower == "of":
-                token.tag = "noun"
+            opens = start < i and (start == 0 or before.tag == ".") and after in ("prep", "verb")
+            if before.tag in ("det", "poss", "num") or before.lower == "of" or opens:
+                token.tag = "noun"  # "wet concrete on the pavement", too
 
 
 def _is_odd_adjective(tokens: list[Token], i: int, after: str) -> bool:
@@ -150,6 +151,8 @@ def closed_tag(token: Token, lex: Lexicon) -> str:
         return "dir"
     if word.endswith("'s"):
         return "poss"
+    if word.endswith(("wards", "ways", "wise")) and word not in ("always", "railways"):
+        return "adv"
     if word.endswith("ly") and word not in lex["not_adverb"] and len(word) > 4:
         return "adv"
     return OPEN
@@ -197,7 +200,7 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
     if left.head and word in lex["participles"] and not (after and after.tag in ("det", "poss")):
         return "part"
     if word.endswith("ing") and len(word) > 4:
-        return ing_tag(left, closed_next)
+        return ing_tag(word, left, closed_next)
     if verb and "s" in verb.forms and is_third_person(token, left, following, lex):
         return "verb"
     if verb and "base" in verb.forms and is_base_verb(token, verb, left, after, lex):
@@ -257,7 +260,7 @@ def move(left: Left, token: Token) -> None:
         left.form = "base" if left.prev in ("to", "aux") else left.form
         left.verbs += 1
     if kind in ("verb", "aux"):
-        left.causes = word in CAUSATIVES
+        left.causes = word in lexicon()["causative"]
     if kind in ("verb", "prep", "part", "be", "aux"):
         left.head, left.det = "", ""
         left.in_prep = kind == "prep"
@@ -270,6 +273,6 @@ def move(left: Left, token: Token) -> None:
         if kind in (".", "while"):
             left.subject_plural, left.form = None, ""
         left.head = word if kind == "rel" else ""
-    left.modal = word in MODALS or (left.modal and kind in ("adv", "neg"))
+    left.modal = word in lexicon()["modal"] or (left.modal and kind in ("adv", "neg"))
     left.helper = kind in ("be", "aux") or (left.helper and kind in ("adv", "neg", "adj"))
     left.prev, left.word = kind, word

@@ -8,22 +8,10 @@ from .lexicon import Lexicon, Verb, lexicon
 from .tokens import Token
 
 OPEN = ""  # still to be decided
+MOVES_ON = ("dir", "adv", "det", "poss", "num", "pron")  # no noun phrase goes on like this
 FINITE = ("verb", "be", "aux")
 BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
 SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
-CAUSATIVES = frozenset(  # "lets the arrow fly", "has her patient sit up"
-    "help helps let lets letting make makes making watch watches see sees hear hears".split()
-    + "feel feels have has having".split()
-)
-SUBJECT_PRONOUNS = frozenset("they we you i he she it".split())
-MODALS = frozenset(
-    "will would can could may might must shall should do does did won't can't cannot doesn't don't "
-    "didn't".split()
-)
-AWAY = frozenset(  # prepositions that need a motion: "lamps onto the rug" is no noun phrase
-    ("into", "onto", "through", "toward", "towards", "across", "out of", "off", "down", "up")
-    + ("away from", "past", "along")
-)
 PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
 
 
@@ -76,7 +64,7 @@ def acts_next(following: list[Token], lex: Lexicon) -> bool:
     return verb is not None and bool({"s", "past"} & verb.forms)
 
 
-def ing_tag(left: Left, closed_next: bool) -> str:
+def ing_tag(word: str, left: Left, closed_next: bool) -> str:
     acted = lexicon().verbs.get(left.word) if left.prev == "verb" else None
     if acted and acted.kind in ("action", "motion") and not closed_next:
         return "ing-adj"  # "pours steaming tea"
@@ -86,9 +74,18 @@ def ing_tag(left: Left, closed_next: bool) -> str:
         return "verb"
     if left.prev in ("conj", ",") and (left.form == "ing" or closed_next):
         return "verb"
+    if left.prev == "," and left.form and is_outcome(word):
+        return "verb"
     if left.prev in BEFORE_NOUN:
         return "noun" if closed_next else "ing-adj"
     return "verb" if closed_next else "ing-adj"
+
+
+def is_outcome(word: str) -> bool:
+    """ ", making chips fly", ", leaving tracks": what comes of it."""
+    verb = lexicon().verbs.get(word)
+    known = verb is not None and (verb.kind == "result" or verb.lemma in ("leave", "send", "turn"))
+    return known or word in lexicon()["causative"]
 
 
 def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
@@ -103,7 +100,7 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
         linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
         linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
         linked |= left.prev == "," and opens_object and left.form != ""
-        moves_on = after is not None and (after.lower in AWAY or after.tag == "dir")
+        moves_on = after is not None and (after.lower in lex["away"] or after.tag == "dir")
         linked |= left.prev in (",", "conj") and left.form != "" and (moves_on or not noun_first)
         return linked and (not noun_first or closed_next)
     if after is not None and after.tag == OPEN and noun_first and has_verb([after], lex):
@@ -144,38 +141,64 @@ def past_tag(word: str, left: Left, after: Token | None) -> str:
         return "verb"
     if not left.head:
         linked = left.prev in ("conj", "later", ",", "adv", "rel") and left.form == "past"
+        linked |= left.prev == "," and after is not None and after.lower == "by"  # ", followed by"
         return "verb" if linked else "adj"
     if word in lexicon()["noun_first"]:
         return "noun"
     return "verb"
 
 
+def is_third_form(word: str) -> bool:
+    """Whether a word of no list looks like "juliennes"."""
+    return (
+        word.endswith("s")
+        and not word.endswith(("ss", "us", "is"))
+        and word not in lexicon()["singular_s"]
+    )
+
+
 def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
     """A word of no list that stands where only a verb can: "A chef juliennes a carrot"."""
-    if word in lexicon()["adjectives"]:
+    lex = lexicon()
+    if word in lex["adjectives"]:
         return False
     if left.modal and left.prev in ("aux", "neg", "adv"):
         return True  # "will not budge"
-    if left.prev == "pron" and left.word in SUBJECT_PRONOUNS and left.verbs == 0:
-        return after is None or after.tag != OPEN  # "before they lunge"
+    if left.prev == "pron" and left.word in lex["subject_pronoun"] and left.verbs == 0:
+        return True  # "before they lunge"
     if after is None:
         return False
-    if left.helper and after.lower == "by":
-        return True  # "is beaten by"
+    if left.helper and is_passive(word, after, lex):
+        return True
     opens_object = after.tag in ("det", "poss") or after.lower in ("it", "them")
-    if left.prev == "conj" and left.form == "s" and word.endswith("s"):
-        return opens_object  # "sits and twitches its nose"
-    if not left.head or (left.in_prep and (left.verbs or not opens_object)):
+    moves_on = opens_object or after.lower in lex["away"] or after.tag in ("dir", "adv")
+    if left.prev in ("conj", ",", "rel") and is_third_form(word):
+        linked = left.form == "s" or left.prev == "rel"
+        return linked and moves_on  # "sits and twitches its nose", "who backs away"
+    if not left.head or after.lower == "of":
         return False
+    if left.plural and is_plural(left.head) and not word.endswith("s"):
+        return left.verbs == 0 and after.tag not in (OPEN, "conj", ",")  # "squirrels quarrel over"
+    if not is_third_form(word):
+        return False
+    return follows_singular(left, after, opens_object)
+
+
+def follows_singular(left: Left, after: Token, opens_object: bool) -> bool:
+    """Whether a word in -s behind a noun is its verb: "a barista froths milk", where no plural can
+    follow "a"; "her sister pins the veil"; "a convoy of trucks winds its way"."""
     if left.plural:
-        opens_object |= after.tag == "pron"  # "two fencers salute each other"
-        return opens_object and is_plural(left.head) and not word.endswith("s")
-    if word in lexicon()["singular_s"]:
-        return False
-    singular = word.endswith("s") and not word.endswith(("ss", "us", "is"))
-    if not singular or after.tag == OPEN or after.lower == "of":
-        return False
-    return left.det in SINGULAR or opens_object  # "her sister pins the veil"
+        return opens_object and left.in_prep and left.subject_plural is False
+    if left.det in SINGULAR:
+        return after.tag != OPEN or left.verbs == 0
+    return after.tag == "to" or (opens_object and not (left.in_prep and left.verbs))
+
+
+def is_passive(word: str, after: Token, lex: Lexicon) -> bool:
+    """ "is beaten by", "is crumpled into": a thing is done, where "is tattooed" is a look."""
+    if after.lower == "by":
+        return True
+    return word.endswith(("ed", "en")) and after.lower in (*lex["away"], "to", "from", "over")
 
 
 def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
@@ -184,7 +207,7 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
     A sentence has a clause, and one more for each relative word and conjunction of time.
     """
     groups = sum(
-        t.tag in FINITE and before.tag not in (*FINITE, "adv", "neg", "to")
+        t.tag in FINITE and before.tag not in (*FINITE, "adv", "neg", "to") and not is_ing(t)
         for before, t in zip([Token("", "", "."), *tokens], tokens, strict=False)
     )
     clauses = 1 + sum(t.tag in ("rel", "while") for t in tokens)
@@ -195,23 +218,46 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
     return next(iter(known + places), None)
 
 
+def is_ing(token: Token) -> bool:
+    """ "leaning against a tree" is no clause of its own."""
+    return token.tag == "verb" and token.lower.endswith("ing")
+
+
 def could_be_verb(tokens: list[Token], i: int, lex: Lexicon) -> bool:
     """Whether a word that was taken for a noun can be a finite verb: it follows a noun and agrees
     with it, and what comes next does not continue a noun phrase."""
     word, before = tokens[i].lower, tokens[i - 1]
     after = tokens[i + 1] if i + 1 < len(tokens) else Token(".", ".", ".")
-    if tokens[i].tag not in ("noun", "adj") or before.tag not in ("noun", "num", ",", "verb"):
+    if tokens[i].tag not in ("noun", "adj"):
         return False
     verb = lex.verbs.get(word)
-    sure = verb is not None and "s" in verb.forms and word not in lex["noun_first"]
-    if after.tag not in ("prep", "dir", "adv", "det", "poss", "num", "pron", ".") and not sure:
+    inverted = before.tag in ("adv", "dir") and after.tag in (
+        "det",
+        "num",
+    )  # "to and fro swings a lamp"
+    if not inverted and before.tag not in ("noun", "num", ",", "verb"):
         return False
-    moves_on = after.lower in AWAY or after.tag in ("dir", "adv", "det", "poss", "num", "pron")
+    sure = verb is not None and "s" in verb.forms and word not in lex["noun_first"]
+    sure |= verb is None and after.tag == "adj"
+    if after.tag not in (*MOVES_ON, "prep", ".") and not sure:
+        return False
+    moves_on = after.lower in lex["away"] or after.tag in (
+        "dir",
+        "adv",
+        "det",
+        "poss",
+        "num",
+        "pron",
+    )
     if after.lower == "of" or (word in lex["noun_first"] and not moves_on):
         return False
+    if verb is None and before.tag == "noun":
+        if is_plural(before.lower):  # "her cheeks flush pink"
+            return not is_plural(word) and (moves_on or after.tag == "adj")
+        person = before.lower in lex["animate"]
+        moves_on |= person and after.tag == "prep"  # "the goose hisses at a postman"
+        return (person or tokens[0].lower in SINGULAR) and is_third_form(word) and moves_on
     if verb is None:
-        first = tokens[0].lower in SINGULAR
-        unknown = word.endswith("s") and not word.endswith(("ss", "us", "is"))
-        return unknown and before.tag == "noun" and first and moves_on
+        return False
     plural = is_plural(before.lower) or any(t.tag == "conj" for t in tokens[:i])
     return "s" in verb.forms or ("base" in verb.forms and (plural or after.tag in ("det", "num")))
