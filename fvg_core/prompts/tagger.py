@@ -269,6 +269,8 @@ def move(left: Left, token: Token) -> None:
         left.head, left.det, left.in_prep = "", "", False
     elif kind in (",", ".", "while", "later", "until", "rel"):
         subject, form = left.subject_plural, left.form
+        if kind == "rel" and left.head:
+            subject = left.plural  # "pigeons that flap": of the thing just named
         left.__init__(subject_plural=subject, form="" if kind == "." else form)
         if kind in (".", "while"):
             left.subject_plural, left.form = None, ""

@@ -96,6 +96,8 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
     if left.prev in ("pron", "rel") or left.head in lex["camera_noun"]:
         return True
     if not left.head:
+        if left.prev in ("adj", "num") and left.det and opens_object:
+            return True  # "while a third smokes a pipe"
         linked = left.prev in ("conj", "later", ",", "adv", "while") and left.form == "s"
         linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
         linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
@@ -177,6 +179,8 @@ def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
         return linked and moves_on  # "sits and twitches its nose", "who backs away"
     if not left.head or after.lower == "of":
         return False
+    if word.endswith("ed") and after.lower == "by":
+        return True  # "its shine replaced by dull brown"
     if left.plural and is_plural(left.head) and not word.endswith("s"):
         return left.verbs == 0 and after.tag not in (OPEN, "conj", ",")  # "squirrels quarrel over"
     if not is_third_form(word):
@@ -206,16 +210,24 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
 
     A sentence has a clause, and one more for each relative word and conjunction of time.
     """
-    groups = sum(
-        t.tag in FINITE and before.tag not in (*FINITE, "adv", "neg", "to") and not is_ing(t)
-        for before, t in zip([Token("", "", "."), *tokens], tokens, strict=False)
-    )
+    firsts = [
+        i
+        for i, t in enumerate(tokens)
+        if t.tag in FINITE and not is_ing(t) and not follows_verb(tokens[:i])
+    ]
     clauses = 1 + sum(t.tag in ("rel", "while") for t in tokens)
-    if groups >= clauses:
+    shared = bool(firsts) and firsts[0] > 0 and tokens[firsts[0] - 1].tag == "conj"
+    if len(firsts) >= clauses and not shared:
         return None
-    places = [i for i in range(1, len(tokens)) if could_be_verb(tokens, i, lex)]
+    most = firsts[0] - 1 if shared else len(tokens)  # "settles on a box and covers it"
+    places = [i for i in range(1, most) if could_be_verb(tokens, i, lex, shared)]
     known = [i for i in places if tokens[i].lower in lex.verbs]
     return next(iter(known + places), None)
+
+
+def follows_verb(before: list[Token]) -> bool:
+    """Whether the last word belongs to a verb group that goes on: "is about to", "does not"."""
+    return bool(before) and before[-1].tag in (*FINITE, "adv", "neg", "to")
 
 
 def is_ing(token: Token) -> bool:
@@ -223,9 +235,10 @@ def is_ing(token: Token) -> bool:
     return token.tag == "verb" and token.lower.endswith("ing")
 
 
-def could_be_verb(tokens: list[Token], i: int, lex: Lexicon) -> bool:
+def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool) -> bool:
     """Whether a word that was taken for a noun can be a finite verb: it follows a noun and agrees
-    with it, and what comes next does not continue a noun phrase."""
+    with it, and what comes next does not continue a noun phrase. `shared`: one that "and" joins
+    to it is known."""
     word, before = tokens[i].lower, tokens[i - 1]
     after = tokens[i + 1] if i + 1 < len(tokens) else Token(".", ".", ".")
     if tokens[i].tag not in ("noun", "adj"):
@@ -256,8 +269,10 @@ def could_be_verb(tokens: list[Token], i: int, lex: Lexicon) -> bool:
             return not is_plural(word) and (moves_on or after.tag == "adj")
         person = before.lower in lex["animate"]
         moves_on |= person and after.tag == "prep"  # "the goose hisses at a postman"
-        return (person or tokens[0].lower in SINGULAR) and is_third_form(word) and moves_on
-    if verb is None:
-        return False
+        moves_on |= shared and after.tag == "prep"
+        sole = person or shared or tokens[0].lower in SINGULAR
+        return sole and is_third_form(word) and moves_on
+    if verb is None:  # "a man with a moustache, sharpens a knife"
+        return is_third_form(word) and after.tag in ("det", "poss") and before.tag == ","
     plural = is_plural(before.lower) or any(t.tag == "conj" for t in tokens[:i])
     return "s" in verb.forms or ("base" in verb.forms and (plural or after.tag in ("det", "num")))

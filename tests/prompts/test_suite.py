@@ -22,6 +22,10 @@ SUITE = read_suite()
 # Written after the rules had been improved on both halves of the suite; at first sight the rules
 # leaked .079 of the first 40 and .116 of the last 30.
 LATER = read_suite(Path(__file__).with_name("later_prompts.jsonl"))
+# Written in more varied English, each part before the rules were tried on it: 60, and three times
+# 40. At first sight the rules leaked .283, .213, .203 and .123 of them; as they were before the
+# first part .283, .227, .257 and .123. They were improved after each part.
+FRESH = read_suite(Path(__file__).with_name("fresh_prompts.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
     "motion_binding",
@@ -48,12 +52,12 @@ def test_it_has_twenty_of_each_category_half_of_them_held_out():
     assert Counter((c.category, c.half) for c in SUITE) == {
         (category, half): 10 for category in CATEGORIES for half in ("tuned", "held_out")
     }
-    prompts = [c.prompt for c in [*SUITE, *LATER]] + [c["prompt"] for c in EARLIER]
+    prompts = [c.prompt for c in [*SUITE, *LATER, *FRESH]] + [c["prompt"] for c in EARLIER]
     assert len(set(prompts)) == len(prompts)
 
 
 def test_expectations_are_words_of_the_prompt():
-    for case in [*SUITE, *LATER]:
+    for case in [*SUITE, *LATER, *FRESH]:
         said = case.prompt.lower()
         for entity in case.entities:
             assert all(word in said for word in (entity["noun"], *entity["attributes"])), case
@@ -79,17 +83,22 @@ def test_the_scorer_sees_each_fault(text, measures):
 
 
 @pytest.mark.parametrize(
-    "cases",
-    [[case for case in SUITE if case.half == half] for half in ("tuned", "held_out")] + [LATER],
-    ids=["tuned", "held_out", "later"],
+    ("cases", "most_leaked"),
+    [
+        ([case for case in SUITE if case.half == "tuned"], 0.02),
+        ([case for case in SUITE if case.half == "held_out"], 0.02),
+        (LATER, 0.02),
+        (FRESH, 0.062),
+    ],
+    ids=["tuned", "held_out", "later", "fresh"],
 )
-def test_the_rules(cases):
+def test_the_rules(cases, most_leaked):
     scored, _ = score(cases, Rewriting())
     found = summary(scored)
     report = "\n".join([*table(found), *found["wrong"]])
     assert found["all"]["entities"] >= 0.95, report
     assert found["all"]["counts"] >= 0.95, report
-    assert found["all"]["leaked"] <= 0.05, report
+    assert found["all"]["leaked"] <= most_leaked, report
 
 
 def test_an_unwritten_prompt_leaks_all_and_an_error_loses_all():
