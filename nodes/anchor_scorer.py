@@ -51,6 +51,10 @@ class AnchorScorer(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, backend: str = "", **more) -> str:
+        return host.model_stamp(backend)
+
+    @classmethod
     def check_lazy_status(cls, backend: str, **inputs) -> list[str]:
         return ["clip"] if backend == "clip" and inputs.get("clip", ...) is None else []
 

@@ -181,6 +181,7 @@ class FirstFramePromptRewriter(io.ComfyNode):
             search_aliases=["anchor prompt", "prompt rewrite", "factorized video", "LLM"],
             has_intermediate_output=True,
             is_input_list=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[*_main_inputs(), *_model_inputs(), *_text_inputs(), *_hand_inputs()],
             outputs=[
                 io.String.Output(
@@ -204,10 +205,15 @@ class FirstFramePromptRewriter(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **kwargs) -> str:
-        """Another wording of an instruction file makes another text."""
-        told = json.dumps(host.rewriter_instructions().everything())
-        return hashlib.sha256(told.encode()).hexdigest()
+    def fingerprint_inputs(cls, backend=("rules",), language_model=("",), **more) -> str:
+        """Another wording of an instruction file makes another text, and so does another model;
+        and where the rules stood in for one, it is tried again."""
+        told = [
+            host.rewriter_instructions().everything(),
+            host.model_stamp(backend[0], language_model[0]),
+            host.settled_stamp(str(cls.hidden.unique_id)),
+        ]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     @classmethod
     def execute(cls, prompt: list, backend: list, seed: list, **widgets: list) -> io.NodeOutput:
@@ -215,6 +221,8 @@ class FirstFramePromptRewriter(io.ComfyNode):
         # As the host does it: the last seed of a shorter list counts for the rest.
         seeds = [seed[min(i, len(seed) - 1)] for i in range(len(prompt))]
         made = rewrite_many(prompt, seeds, _rewriting(backend[0], one))
+        settled = all(r.report["written_by"] == backend[0] for each in made for r in each)
+        host.note_settled(str(cls.hidden.unique_id), settled)
         edits = Edits(one.get("edited", ""))
         pairs = [
             (text, rewrite) for text, each in zip(prompt, made, strict=True) for rewrite in each
@@ -239,13 +247,9 @@ class FirstFramePromptRewriter(io.ComfyNode):
 def _rewriting(backend: str, one: dict) -> Rewriting:
     options = {name: one[name] for name in vars(_D) if name in one}
     folder = one.get("language_model", _NO_FOLDER)
-    opened = partial(
-        host.open_model,
-        backend,
-        clip=one.get("clip"),
-        folder="" if folder == _NO_FOLDER else folder,
-        dtype=one.get("precision", DTYPES[0]),
-    )
+    folder = "" if folder == _NO_FOLDER else folder
+    dtype = one.get("precision", DTYPES[0])
+    opened = partial(host.open_model, backend, clip=one.get("clip"), folder=folder, dtype=dtype)
     return Rewriting(
         backend=backend,
         open_model=None if backend in BACKENDS else opened,
@@ -253,6 +257,7 @@ def _rewriting(backend: str, one: dict) -> Rewriting:
         instructions=host.rewriter_instructions(),
         folder=host.rewrites_folder(),
         watch=host.rewriting_watch(),
+        key=host.model_key(backend, folder, dtype),
     )
 
 

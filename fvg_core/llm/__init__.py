@@ -9,7 +9,7 @@ watch    looking in on a network while it works
 
 from .base import LanguageModel, Message, Sampling
 from .config import ServerConfig, read_config
-from .local import DTYPES, FolderModel, is_model_folder, open_folder
+from .local import DTYPES, FolderModel, folder_key, is_model_folder, open_folder
 from .server import ServerModel, open_server
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Sampling",
     "ServerConfig",
     "ServerModel",
+    "folder_key",
     "is_model_folder",
     "open_folder",
     "open_server",

@@ -33,7 +33,7 @@ class FolderModel:
 
     def __init__(self, path: Path, dtype: str, network: Any, tokenizer: Any) -> None:
         self.name = f"transformers: {path.name}{' (4-bit)' if dtype == '4bit' else ''}"
-        self.key = f"transformers {folder_stamp(path)} {dtype}"
+        self.key = folder_key(path, dtype)
         self.network: Any = network
         self.place: Callable[[], None] = lambda: None
         self._tokenizer = tokenizer
@@ -86,6 +86,11 @@ class FolderModel:
             return_tensors="pt",
             enable_thinking=False,  # Qwen3's switch; other templates do not read it
         )
+
+
+def folder_key(path: Path, dtype: str) -> str:
+    """The key of a folder's model, without loading it."""
+    return f"transformers {folder_stamp(path)} {dtype}"
 
 
 def folder_stamp(path: Path) -> str:

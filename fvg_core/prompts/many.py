@@ -26,7 +26,8 @@ MOST_WORDS, MOST_ATTEMPTS, MOST_VARIATIONS = 500, 10, 64
 @dataclass(frozen=True)
 class Rewriting:
     """How a list of prompts is rewritten. `open_model` is None for the rules; results of a model
-    are kept in `folder`, if there is one."""
+    are kept in `folder`, if there is one. `key` is the model's, where it is known before opening:
+    then it is not opened for a list that is kept whole."""
 
     backend: str = "rules"
     open_model: Callable[[], AbstractContextManager[LanguageModel]] | None = None
@@ -34,6 +35,7 @@ class Rewriting:
     instructions: Instructions = field(default_factory=Instructions)
     folder: Path | None = None
     watch: Watch = field(default_factory=Watch)
+    key: str = ""
 
 
 def rewrite_many(
@@ -51,6 +53,8 @@ def rewrite_many(
     asked = list(zip(prompts, seeds, strict=True))
     if how.open_model is None:
         return [job.by_rules(prompt, seed) for prompt, seed in asked]
+    if how.key and (found := job.all_kept(asked)):
+        return found
     try:
         with how.open_model() as model:
             job.use(model)
@@ -102,7 +106,25 @@ class _Job:
         how = self.how
         self.model = model
         self.writer = Writer(model, how.instructions, self.options, how.watch)
-        self.kept = how.folder and Kept(how.folder, model.key, how.instructions, self.options)
+        self.kept = self._kept_of(model.key)
+
+    def _kept_of(self, key: str) -> Kept | None:
+        how = self.how
+        return how.folder and Kept(how.folder, key, how.instructions, self.options)
+
+    def all_kept(self, asked: Sequence[tuple[str, int]]) -> list[list[Rewrite]] | None:
+        """Every version of every prompt as it is kept; None where one is not."""
+        kept, found = self._kept_of(self.how.key), []
+        for prompt, seed in asked:
+            versions: list[Rewrite] = []
+            for variation in range(self.options.variations):
+                earlier = [rewrite.first_frame_prompt for rewrite in versions]
+                known = kept and kept.read(prompt, seed, variation, earlier)
+                if not known:
+                    return None
+                versions.append(known)
+            found.append(versions)
+        return found
 
     def _step(self) -> None:
         self._done += 1

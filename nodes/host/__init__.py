@@ -30,12 +30,24 @@ from .graph_key import graph_of, upstream_key
 from .guiders import LowNoiseExpert
 from .hold import anchored_model
 from .inputs import Dataset, seed_input, solver_inputs
-from .llm import language_model_folders, open_model, register_language_models
+from .llm import (
+    language_model_folders,
+    model_key,
+    model_stamp,
+    open_model,
+    register_language_models,
+)
 from .models import check_pair, load_tiny_world, lora_warning, register_folders, spec_of
 from .notices import warn_on
 from .picker import remember, remembered, save_views, upstream_seeds
 from .pictures import FIT_RULES, encode_anchor, fit
-from .rewriting import rewriter_instructions, rewrites_folder, rewriting_watch
+from .rewriting import (
+    note_settled,
+    rewriter_instructions,
+    rewrites_folder,
+    rewriting_watch,
+    settled_stamp,
+)
 from .sampling import sample_video, schedule
 from .scoring import SCORERS, score
 from .training_route import register_routes
@@ -59,6 +71,9 @@ __all__ = [
     "load_tiny_world",
     "lora_warning",
     "make_candidates",
+    "model_key",
+    "model_stamp",
+    "note_settled",
     "one_by_one",
     "open_model",
     "pipeline_names",
@@ -75,6 +90,7 @@ __all__ = [
     "schedule",
     "score",
     "seed_input",
+    "settled_stamp",
     "solver_inputs",
     "spec_of",
     "train_lora",

@@ -15,6 +15,7 @@ from ...fvg_core.errors import LanguageModelError
 from ...fvg_core.llm import (
     FolderModel,
     LanguageModel,
+    folder_key,
     is_model_folder,
     open_folder,
     open_server,
@@ -50,6 +51,23 @@ def open_model(
     if backend not in table:
         raise LanguageModelError(f"{backend!r} is no backend; choose one of {', '.join(table)}.")
     return table[backend]()
+
+
+def model_key(backend: str, folder: str, dtype: str) -> str:
+    """A model's key where it is known without opening it; "" elsewhere."""
+    path = _folders().get(folder) if backend == "transformers" else None
+    return folder_key(path, dtype) if path else ""
+
+
+def model_stamp(backend: str, folder: str = "") -> str:
+    """Changes with the files that say which model a backend asks; holds none of their text."""
+    if backend == "server":
+        try:
+            state = _config_file().stat()
+        except OSError:
+            return "no server"
+        return f"{state.st_size} {state.st_mtime_ns}"
+    return model_key(backend, folder, "")
 
 
 def _config_file() -> Path:

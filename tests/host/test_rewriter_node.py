@@ -20,7 +20,7 @@ from graphs import Builder
 
 from fvg_core.bench.client import RunError
 from tests.prompts import tiny_rewriter as tiny
-from tests.prompts.replaying import GOOD, GOOD_TEXT, OTHER_TEXT, PROMPT, as_json
+from tests.prompts.replaying import ENTITIES, GOOD, GOOD_TEXT, OTHER_TEXT, PROMPT, as_json
 
 pytestmark = pytest.mark.host
 
@@ -162,6 +162,23 @@ def test_no_server_is_an_error_or_the_rules(node, chat):
     texts, (shown,) = node.run(backend="server", seed=13, rules_as_fallback=True)
     assert texts[FIRST][0].startswith("Two brown dogs standing")
     assert "the rules stood in" in shown["note"]
+
+
+def test_a_server_that_comes_later_is_asked_and_another_model_too(node, chat, comfy):
+    asked = {"prompt": "Two dogs run.", "backend": "server", "seed": 14, "rules_as_fallback": True}
+    asked |= {"min_words": 3}
+    assert node.run(**asked)[1][0]["written_by"] == "rules"
+    text = "A wide shot of two dogs standing side by side in a field."
+    chat.replies = [as_json(text, ENTITIES[:1])]
+    assert node.run(**asked)[1][0]["text"] == text  # nothing in the graph has changed
+    assert node.run(**asked)[1][0]["text"] == text
+    config = comfy.user / "__fvg" / "llm.json"
+    config.write_text(config.read_text().replace("recorded", "another"))
+    chat.replies = [as_json(text.replace("wide", "high"), ENTITIES[:1])]
+    texts, (shown,) = node.run(**asked)
+    assert shown["text"] == text.replace("wide", "high")
+    assert json.loads(texts[REPORT][0])["model"] == "server: another"
+    assert not chat.replies
 
 
 @pytest.mark.parametrize(

@@ -319,6 +319,20 @@ def test_one_more_variation_keeps_those_that_are_there(tmp_path: Path):
     assert (first.first_frame_prompt, second.first_frame_prompt) == (GOOD_TEXT, OTHER_TEXT)
 
 
+def test_what_is_kept_whole_opens_no_model(tmp_path: Path):
+    def asked(model: Replays, *prompts: str) -> list[str]:
+        how = Rewriting("server", model.open, Options(), folder=tmp_path, key=Replays.key)
+        made = rewrite_many(prompts, [0] * len(prompts), how)
+        return [each.first_frame_prompt for (each,) in made]
+
+    model = Replays(GOOD, as_json(OTHER_TEXT))
+    assert asked(model, PROMPT) == [GOOD_TEXT]
+    assert asked(model, PROMPT, PROMPT) == [GOOD_TEXT] * 2
+    assert model.opened == 1
+    assert asked(model, PROMPT, PROMPT + " ") == [GOOD_TEXT, OTHER_TEXT]  # one of them is missing
+    assert model.opened == 2
+
+
 def test_what_the_rules_wrote_instead_is_not_kept(tmp_path: Path):
     one(Replays(), folder=tmp_path, rules_as_fallback=True)
     assert not list(tmp_path.iterdir())
