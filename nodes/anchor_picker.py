@@ -47,11 +47,11 @@ class AnchorPicker(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, policy, choice=("",), **_inputs):
-        """A choice made elsewhere counts; otherwise the host may keep what it has."""
-        if policy != ["stop"]:
-            return ""
+        """A choice made elsewhere counts, and pictures that are gone; otherwise the host may keep
+        what it has."""
         node_id = str(cls.hidden.unique_id)
-        return sorted({**host.remembered(node_id), **read_choices(str(choice[0]))}.items())
+        made = {**host.remembered(node_id), **read_choices(str(choice[0]))}
+        return [host.views_stamp(node_id), sorted(made.items()) if policy == ["stop"] else ""]
 
     @classmethod
     def execute(
@@ -70,7 +70,7 @@ class AnchorPicker(io.ComfyNode):
         )
         if policy[0] == "stop":
             picked = _chosen(node_id, key, choice[0], len(images))
-        views = host.save_views(images, key, keep=policy[0] == "stop")
+        views = host.save_views(node_id, images, key, keep=policy[0] == "stop")
         state = {
             "node": node_id,
             "key": key,

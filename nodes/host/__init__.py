@@ -39,7 +39,7 @@ from .llm import (
 )
 from .models import check_pair, load_tiny_world, lora_warning, register_folders, spec_of
 from .notices import warn_on
-from .picker import remember, remembered, save_views, upstream_seeds
+from .picker import remember, remembered, save_views, upstream_seeds, views_stamp
 from .pictures import FIT_RULES, encode_anchor, fit
 from .rewriting import (
     note_settled,
@@ -96,6 +96,7 @@ __all__ = [
     "train_lora",
     "upstream_key",
     "upstream_seeds",
+    "views_stamp",
     "wanted_candidates",
     "warn_on",
 ]

@@ -23,9 +23,13 @@ from ...fvg_core.image.store import to_pil
 _SUBFOLDER = "fvg/picker"
 _THUMB = 320  # pixels, the longer side
 _KEPT = 1000  # choices
+# The pictures that each node has shown, and how often some were found missing: the host would not
+# run a node again for that.
+_shown: dict[str, list[Path]] = {}
+_lost: dict[str, int] = {}
 
 
-def save_views(images: Tensor, key: str, *, keep: bool) -> dict[str, Any]:
+def save_views(node_id: str, images: Tensor, key: str, *, keep: bool) -> dict[str, Any]:
     """IMAGE [B, H, W, 3 or more] -> names of pictures and thumbnails, and the folder for /view.
 
     keep: in the output, where they outlive a restart, rather than in the temporary folder.
@@ -42,7 +46,16 @@ def save_views(images: Tensor, key: str, *, keep: bool) -> dict[str, Any]:
             thumbs.append(_save(picture, folder / f"thumb-{i:02d}.jpg"))
         else:
             thumbs.append(full[-1])
+    _shown[node_id] = [folder / name for name in {*full, *thumbs}]
     return {"full": full, "thumbs": thumbs, "subfolder": subfolder, "type": kind}
+
+
+def views_stamp(node_id: str) -> int:
+    """Changes when pictures that a node has shown are gone."""
+    if not all(path.is_file() for path in _shown.get(node_id, ())):
+        _lost[node_id] = _lost.get(node_id, 0) + 1
+        del _shown[node_id]  # counted once; a new run puts it back
+    return _lost.get(node_id, 0)
 
 
 def _save(picture: Image.Image, path: Path) -> str:

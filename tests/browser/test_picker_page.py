@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from dev.host import PACK
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.workflow import load_workflow
+from fvg_core.image import read_choices
 from tests.browser.conftest import Editor
 from tests.browser.picker_desk import SEEDS, WAITING, Desk, place_of_the_picker, waiting
 from tests.host.graphs import Builder
@@ -78,6 +80,45 @@ def test_it_is_not_asked_again(candidates: Desk) -> None:
     (outputs,) = candidates.finished(candidates.press_run)
     assert candidates.panels()[0]["chosen"] == [2]
     assert not [o for o in outputs.values() if o.get("fvg_picker", [{}])[0].get("waiting")]
+
+
+def test_files_deleted_by_hand_come_back(candidates: Desk, comfy: ComfyServer) -> None:
+    def drawn() -> set[Path]:
+        return set((comfy.output / "fvg" / "anchors").rglob("seed-203?.png"))
+
+    before = drawn()
+    assert len(before) == 3
+    panel = next((comfy.output / "fvg" / "picker").glob(f"{choice_key(candidates)}*"))
+    for file in [*before, *panel.glob("*.jpg")]:
+        file.unlink()
+    (outputs,) = candidates.finished(candidates.press_run)
+    assert drawn() == before
+    assert len(list(panel.glob("candidate-*.jpg"))) == 4
+    assert candidates.panels()[0]["chosen"] == [2]  # they are the same candidates
+    assert len(videos(outputs)) == 1
+    candidates.page.wait_for_function(
+        "() => [...document.querySelectorAll('.fvg-picker-image')].every(i => i.naturalWidth)"
+    )
+
+
+def choice_key(desk: Desk) -> str:
+    return next(iter(read_choices(desk.panels()[0]["choice"])))
+
+
+def test_nothing_outgrows_its_group(candidates: Desk) -> None:
+    """Also with the candidates' preview in the generator, and the panels filled."""
+    workflow = candidates.editor.workflow()
+    boxes = [group["bounding"] for group in workflow["groups"]]
+    for node in (n for n in workflow["nodes"] if n["type"] != "MarkdownNote"):
+        (x, y), (width, height) = node["pos"], node["size"]
+        inside = [
+            box[0] <= x
+            and box[1] <= y
+            and x + width <= box[0] + box[2]
+            and y + height <= box[1] + box[3]
+            for box in boxes
+        ]
+        assert any(inside), (node["type"], node["pos"], node["size"])
 
 
 # --- the rest on small graphs -------------------------------------------------------------

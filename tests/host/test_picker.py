@@ -104,6 +104,16 @@ def test_an_unchanged_run_makes_nothing_anew(client):
     assert graph.save_node in graph.result.cached
 
 
+def test_pictures_deleted_by_hand_are_shown_again(client, comfy):
+    graph = Picking()
+    first = graph.state(client)
+    folder = comfy.output / "fvg" / "picker" / first["key"]
+    for file in folder.iterdir():
+        file.unlink()
+    assert graph.state(client)["full"] == first["full"]
+    assert sorted(file.name for file in folder.iterdir()) == first["full"]
+
+
 def test_a_second_picker_of_the_same_candidates_asks_for_itself(client):
     graph = Picking()
     key = graph.state(client)["key"]
