@@ -27,6 +27,9 @@ QWEN = {
 }
 
 
+_PICTURE = ["<start_of_image>", "<end_of_image>"]
+
+
 @dataclass
 class Small:
     """The reference model, how it is asked, and how its tokens read."""
@@ -80,10 +83,9 @@ def qwen(path: Path, host: Path, kind: str) -> Small:
     return Small(network, lambda question: tiny.asked(tokenizer, question), decode)
 
 
-def gemma(path: Path) -> Small:
-    """Gemma 3 with a small sentencepiece vocabulary that has its control words' ids."""
+def gemma_words() -> tuple[Any, torch.Tensor]:
+    """A small sentencepiece vocabulary with the ids of Gemma 3's control words, and its bytes."""
     import sentencepiece
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
     model = io.BytesIO()
     words = [f"<unused{i}>" for i in range(100)]  # after pad, eos, bos, unk
@@ -96,7 +98,7 @@ def gemma(path: Path) -> Small:
         eos_id=1,
         bos_id=2,
         unk_id=3,
-        user_defined_symbols=["\n", *words, "<start_of_turn>", "<end_of_turn>"],
+        user_defined_symbols=["\n", *words, "<start_of_turn>", "<end_of_turn>", *_PICTURE],
         byte_fallback=True,
         add_dummy_prefix=False,
         remove_extra_whitespaces=False,
@@ -105,8 +107,14 @@ def gemma(path: Path) -> Small:
     )
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     assert tokenizer.piece_to_id(["<start_of_turn>", "<end_of_turn>"]) == [105, 106]
-    config = Gemma3TextConfig(
-        vocab_size=tokenizer.get_piece_size(),
+    return tokenizer, torch.frombuffer(bytearray(model.getvalue()), dtype=torch.uint8).clone()
+
+
+def gemma_config(vocabulary: int):
+    from transformers import Gemma3TextConfig
+
+    return Gemma3TextConfig(
+        vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=64,
         num_hidden_layers=6,
@@ -121,14 +129,20 @@ def gemma(path: Path) -> Small:
         },
     )
 
+
+def gemma(path: Path) -> Small:
+    """Gemma 3 with a small vocabulary."""
+    from transformers import Gemma3ForCausalLM
+
+    tokenizer, proto = gemma_words()
+
     def ask(question: str) -> list[int]:
         # As the chat template of Gemma 3 writes it.
         turn = f"<start_of_turn>user\n{tiny.SYSTEM}\n\n{question}<end_of_turn>\n"
         return [2, *tokenizer.encode(f"{turn}<start_of_turn>model\n")]
 
-    network = random(Gemma3ForCausalLM(config))
-    proto = torch.frombuffer(bytearray(model.getvalue()), dtype=torch.uint8)
-    save(network, path, spiece_model=proto.clone())
+    network = random(Gemma3ForCausalLM(gemma_config(tokenizer.get_piece_size())))
+    save(network, path, spiece_model=proto)
     decode = lambda ids: tokenizer.decode([i for i in ids if i != 106])
     return Small(network, ask, decode)
 

@@ -9,10 +9,12 @@ from typing import Any
 import small_chat_clips as small
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from fvg_core.image.scoring import SYSTEM
 
 _PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
+_UNUSED = 50  # a word of the small Gemma 3 that no text has
 _EYES = {
     "hidden_size": 32,
     "intermediate_size": 32,
@@ -118,3 +120,69 @@ def _chat(tokenizer, question: str) -> list[int]:
     turns = [("system", SYSTEM), ("user", _PICTURE + question)]
     text = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns)
     return tokenizer.encode(f"{text}<|im_start|>assistant\n")
+
+
+class SmallGemma3:
+    """Gemma 3 with a small vocabulary, a few small layers and the published picture size, random.
+
+    It is asked as ComfyUI asks it: a picture's tokens see those before them, not each other.
+    """
+
+    def __init__(self) -> None:
+        from transformers import (
+            Gemma3Config,
+            Gemma3ForConditionalGeneration,
+            Gemma3ImageProcessor,
+            SiglipVisionConfig,
+        )
+
+        self._words, self._proto = small.gemma_words()
+        self._eye = Gemma3ImageProcessor(
+            size={"height": 896, "width": 896}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        )  # preprocessor_config.json of gemma-3-4b-it
+        count = self._words.get_piece_size()
+        eye = SiglipVisionConfig(
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=896,
+            patch_size=14,
+            vision_use_head=False,
+        )
+        config = Gemma3Config(
+            text_config=small.gemma_config(count), vision_config=eye, image_token_id=_UNUSED
+        )
+        self.network = small.random(Gemma3ForConditionalGeneration(config))
+
+    def save(self, path: Path) -> None:
+        """With the names that ComfyUI's files have."""
+        names = {
+            "model.vision_tower.vision_model.": "vision_model.",
+            "model.vision_tower.": "vision_model.",
+            "model.multi_modal_projector.": "multi_modal_projector.",
+            "model.language_model.": "model.",
+        }
+        state = {"spiece_model": self._proto}
+        for name, weight in self.network.state_dict().items():
+            old = next((old for old in names if name.startswith(old)), None)
+            if old:
+                state[names[old] + name.removeprefix(old)] = weight.detach().clone()
+        save_file(state, path)
+
+    def says(self, question: str, picture: Image.Image, length: int) -> str:
+        """Its greedy answer."""
+        before = f"<start_of_turn>user\n{SYSTEM}\n\n\n\n<start_of_image>"
+        after = f"<end_of_image>\n\n{question}<end_of_turn>\n<start_of_turn>model\n"
+        encode = self._words.encode
+        ids = [2, *encode(before), *[_UNUSED] * 256, *encode(after)]
+        given = torch.tensor([ids])
+        seen = self._eye(images=[picture], return_tensors="pt")
+        out = self.network.generate(
+            given,
+            pixel_values=seen["pixel_values"],
+            attention_mask=torch.ones_like(given),
+            do_sample=False,
+            max_new_tokens=length,
+        )
+        return self._words.decode([i for i in out[0, len(ids) :].tolist() if i != 106])

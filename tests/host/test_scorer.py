@@ -25,6 +25,8 @@ from tests.host.picking import Picking
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
+QUESTION = "Is there a (red) circle?"
+
 
 def scored(
     backend: str = "tiny world", report: str | None = None, clip: tuple[str, str] | None = None
@@ -123,28 +125,41 @@ def seeing(comfy, install, pictures) -> small_seeing_clips.SmallQwen3VL:
     return made
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
-def test_a_clip_sees_as_transformers_does(client, comfy, seeing, size):
-    """What a picture's place, shape and pixels do to the words: random weights tell all apart."""
-    Image.open(comfy.input / "scored_both.png").resize(size).save(comfy.input / "seen.png")
-    question = "Is there a (red) circle?"
+def answer(client, kind: str, file: str, picture: str) -> str:
     chat = {
         "nonce": uuid.uuid4().hex,
         "backend": "clip",
         "clip": ["clip", 0],
         "system": SYSTEM,
-        "prompt": question,
+        "prompt": QUESTION,
         "max_tokens": 12,
-        "picture": "seen.png",
+        "picture": picture,
     }
-    load = {"kind": "qwen3 vl", "file": "seeing.safetensors"}
     graph = {
-        "clip": {"class_type": "FVGSmallChatClip", "inputs": load},
+        "clip": {"class_type": "FVGSmallChatClip", "inputs": {"kind": kind, "file": file}},
         "chat": {"class_type": "FVGChatProbe", "inputs": chat},
     }
     (said,) = json.loads(client.run(graph).outputs["chat"]["text"][0])["texts"]
-    assert said == clean(seeing.says(question, Image.open(comfy.input / "seen.png"), 12), "")
-    assert said != clean(seeing.says(question, Image.new("RGB", size), 12), "")
+    return said
+
+
+@pytest.fixture(scope="module", params=["qwen3 vl", "gemma3 4b vision"])
+def eyes(request, comfy, seeing) -> tuple:
+    """A small model with random weights, which tell all pictures apart, and its file."""
+    if request.param == "qwen3 vl":
+        return seeing, request.param, "seeing.safetensors"
+    made = small_seeing_clips.SmallGemma3()
+    made.save(comfy.input / "gemma_seeing.safetensors")
+    return made, request.param, "gemma_seeing.safetensors"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
+def test_a_clip_sees_as_transformers_does(client, comfy, eyes, size):
+    model, *clip = eyes
+    Image.open(comfy.input / "scored_both.png").resize(size).save(comfy.input / "seen.png")
+    said = answer(client, *clip, "seen.png")
+    assert said == clean(model.says(QUESTION, Image.open(comfy.input / "seen.png"), 12), "")
+    assert said != clean(model.says(QUESTION, Image.new("RGB", size), 12), "")
 
 
 def test_a_clip_that_sees_chooses_the_right_picture(client, comfy, seeing):

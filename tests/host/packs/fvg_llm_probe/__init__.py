@@ -10,6 +10,7 @@ import comfy.ops
 import comfy.sd
 import comfy.text_encoders.anima as anima
 import comfy.text_encoders.flux as flux
+import comfy.text_encoders.llama as llama
 import comfy.text_encoders.lumina2 as lumina2
 import comfy.text_encoders.qwen3vl as qwen3vl
 import comfy.text_encoders.qwen_image as qwen_image
@@ -34,6 +35,12 @@ QWEN = {
     "num_key_value_heads": 1,
 }
 GEMMA = {**QWEN, "vocab_size": 430, "num_hidden_layers": 6}
+llama.Gemma3_4B_Vision_Config.vision_config = llama.GEMMA3_VISION_CONFIG | {
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+}
 KINDS = {
     "qwen3 4b": (z_image.te, z_image.ZImageTokenizer, "qwen3_4b", QWEN),
     "klein 4b": (flux.klein_te, flux.KleinTokenizer, "qwen3_4b", QWEN),
@@ -55,6 +62,12 @@ KINDS = {
         functools.partial(lumina2.te, model_type="gemma3_4b"),
         lumina2.NTokenizer,
         "gemma3_4b",
+        GEMMA,
+    ),
+    "gemma3 4b vision": (
+        functools.partial(lumina2.te, model_type="gemma3_4b_vision"),
+        lumina2.NTokenizer,
+        "gemma3_4b_vision",
         GEMMA,
     ),
 }
