@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fvg_core.bench.anchors import FOLDER, Pictures, read_choices
+from fvg_core.bench.anchors import Pictures, read_choices
 from fvg_core.bench.contact_sheet import write_contact_sheet
+from fvg_core.bench.phases import ANCHORS
 from fvg_core.bench.prompt_list import Entry
 from fvg_core.bench.store import Store
 
@@ -35,7 +36,7 @@ def finished(work: Any) -> Any:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """Three candidates for each of two prompts."""
-    with Store(tmp_path / FOLDER) as store:
+    with Store(tmp_path / ANCHORS) as store:
         for i, prompt in enumerate(("a red circle", EVIL)):
             names = [f"{i}-{n}.png" for n in range(3)]
             colors = [(80 * i, 80 * n, 90) for n in range(3)]
@@ -52,7 +53,7 @@ def test_a_person_clicks_one_anchor_for_each_prompt(chromium, out: Path):
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto(write_contact_sheet(out / FOLDER).as_uri())
+    page.goto(write_contact_sheet(out / ANCHORS).as_uri())
     assert page.title() == "Choose the anchors"
     assert page.locator("img").count() == 6  # the second prompt is text, not markup
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth === 64)")
@@ -67,5 +68,5 @@ def test_a_person_clicks_one_anchor_for_each_prompt(chromium, out: Path):
     page.close()
     assert not errors
     pictures = Pictures(out, read_choices(out / "choices.json"))
-    assert pictures.give(Entry(EVIL), None).anchor == out / FOLDER / "1-1.png"
+    assert pictures.give(Entry(EVIL), None).anchor == out / ANCHORS / "1-1.png"
     assert pictures.give(Entry("a red circle"), None) is None
