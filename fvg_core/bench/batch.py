@@ -14,7 +14,7 @@ from ..errors import BatchError
 from .anchors import Pictures
 from .contact_sheet import write_contact_sheet
 from .modes import FVG
-from .phases import DRAWINGS, PHASES, VIDEOS, Phase, homes
+from .phases import DRAWINGS, PHASES, VIDEOS, Phase, begun, homes
 from .progress import Progress
 from .prompt_list import Entry
 from .results import UnreachableError
@@ -72,7 +72,7 @@ class Request:
 
 async def run(request: Request) -> int:
     """Do what is not done yet; the exit status."""
-    total, aside = 0, 0
+    lost: set[str] = set()
     async with _met(request) as (_, template):
         total = _check(template, request)
         phases = [phase for phase in request.phases() if phase.has(template)]
@@ -82,12 +82,12 @@ async def run(request: Request) -> int:
             "Image Generator. Leave --stop-after out."
         )
     for phase in phases:
-        aside = await _run_phase(request, phase, total)
+        lost |= await _run_phase(request, phase, total, lost)
     if request.stop_after is not None:
         print(write_contact_sheet(request.out / DRAWINGS.folder))
     else:
         print(request.out / "manifest.jsonl")
-    return SET_ASIDE if aside else 0
+    return SET_ASIDE if lost else 0
 
 
 @contextlib.asynccontextmanager
@@ -105,13 +105,14 @@ async def _met(
         yield servers, loaded.template
 
 
-async def _run_phase(request: Request, phase: Phase, total: int) -> int:
-    """Run a phase's part of every work; how many were set aside."""
+async def _run_phase(request: Request, phase: Phase, total: int, lost: set[str]) -> set[str]:
+    """Run a phase's part of every work that no earlier one has `lost`; keys of those set aside."""
     with Store(request.out / phase.folder) as store:
         async with _met(request, store.id) as (servers, template):
             store.start_failures()
             works = (template.work(entry, seed) for entry, seed in request.each())
-            parts = (some for work in works if (some := phase.part(work)) is not None)
+            left = (w for w in works if not lost.intersection(p.key for p in begun(phase, w)))
+            parts = (some for w in (left if lost else works) if (some := phase.part(w)) is not None)
             previews = request.out if request.previews else None
             home = homes(request.out, phase)
             with Progress(total, phase.name, previews) as report:
@@ -119,7 +120,7 @@ async def _run_phase(request: Request, phase: Phase, total: int) -> int:
                 await runner.run()
                 report.done(runner.pool.skipped)
     if runner.aside:
-        print(f"{runner.aside} set aside, with the reasons: {store.failed}", file=sys.stderr)
+        print(f"{len(runner.aside)} set aside, with the reasons: {store.failed}", file=sys.stderr)
     return runner.aside
 
 

@@ -5,7 +5,7 @@ What an early phase makes stays on the server's disk, where the whole graph find
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,19 +68,25 @@ VIDEOS = Phase("videos", "", lambda work: work, lambda template: True)
 PHASES = (REWRITES, DRAWINGS, VIDEOS)
 
 
+def begun(phase: Phase, work: Work) -> Iterator[Work]:
+    """The parts of `work` that earlier phases do, the latest first."""
+    for earlier in PHASES[: PHASES.index(phase)][::-1]:
+        if part := earlier.part(work):
+            yield part
+
+
 def homes(out: Path, phase: Phase) -> Callable[[Work], str | None]:
     """Which server has on its disk what a work of `phase` starts from, as the manifests of the
     earlier phases in the batch `out` say."""
-    earlier = PHASES[: PHASES.index(phase)][::-1]
     places: dict[str, str] = {}
-    for each in earlier:
+    for each in PHASES[: PHASES.index(phase)]:
         lines = finished_lines(out / each.folder / "manifest.jsonl")
         places |= {line["key"]: str(line.get("server")) for line in lines}
     if len(set(places.values())) < 2:
         return lambda work: None
 
     def home(work: Work) -> str | None:
-        parts = (each.part(work) for each in earlier)
-        return next((places[part.key] for part in parts if part and part.key in places), None)
+        parts = begun(phase, work)
+        return next((places[part.key] for part in parts if part.key in places), None)
 
     return home

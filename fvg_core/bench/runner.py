@@ -51,7 +51,7 @@ class Patience:
 
 
 class Runner:
-    """Runs `works` on `servers` (greeted) into `store`; counts what it set aside."""
+    """Runs `works` on `servers` (greeted) into `store`; `aside` are keys of what it gave up."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Runner:
     ) -> None:
         self.servers, self.store, self.report, self.patience = servers, store, report, patience
         self.pool = Pool(works, servers, store, home)
-        self.aside = 0
+        self.aside: set[str] = set()
 
     async def run(self) -> None:
         """Until everything is done or set aside. Raises BatchError where it cannot go on."""
@@ -155,7 +155,7 @@ class Runner:
 
     def _drop(self, job: Job, why: str) -> None:
         self.store.set_aside({"key": job.work.key, **recipe(job.work), "error": why})
-        self.aside += 1
+        self.aside.add(job.work.key)
         self.pool.dropped(job)
         self.report.set_aside(job.work, why)
 

@@ -36,7 +36,10 @@ def asked(comfy: ComfyServer) -> Iterator[list[str]]:
     heard: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
-        heard.append((await request.json())["messages"][-1]["content"])
+        said = (await request.json())["messages"][-1]["content"]
+        if "broken" in said:
+            return web.json_response({"error": "out of words"}, status=400)
+        heard.append(said)
         frame = f"A circle on a black background, version {len(heard)}."
         return web.json_response(completion(as_json(frame, [])))
 
@@ -49,15 +52,19 @@ def asked(comfy: ComfyServer) -> Iterator[list[str]]:
 
 
 def test_rewrites_then_anchors_then_videos(batch: Batch, asked: list[str], client: ComfyClient):
-    batch.write(*moving(3, "diamond"))
+    batch.write(*moving(3, "diamond"), {"prompt": "a broken diamond"})
     llm = [part for pair in ASKED for part in pair]
-    status, said = batch.run(*llm, "--previews", "--stop-after", "anchors")
-    assert status == 0, said
+    llm += ["--retries", "0", "--previews"]
+    status, said = batch.run(*llm, "--stop-after", "anchors")
+    assert status == 3, said
+    (failed,) = batch.lines("rewrites/failed.jsonl")
+    assert "out of words" in failed["error"]
+    assert not batch.lines("anchors/failed.jsonl")  # it was not tried again
     assert len(asked) == 3
     written = batch.lines("rewrites/manifest.jsonl")
     texts = [(batch.out / "rewrites" / line["files"][0]["name"]).read_text() for line in written]
     assert sorted(texts) == [f"A circle on a black background, version {n}.\n" for n in (1, 2, 3)]
-    assert batch.run(*llm, "--previews")[0] == 0
+    assert batch.run(*llm)[0] == 3
     batch.check(3)
     assert len(asked) == 3  # found on the server's disk
     phases = [batch.lines(f"{name}manifest.jsonl") for name in ("rewrites/", "anchors/", "")]
