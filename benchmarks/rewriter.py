@@ -25,12 +25,12 @@ FIRST_SIGHT = (
     "first. The half called held_out then scored, at first sight, entity recall .991, counts .989, "
     "attributes .980, leakage .124; it was looked at after that. Two further sets of 40 and 30 "
     "prompts (tests/prompts/later_prompts.jsonl) scored at first sight recall 1.000 and 1.000, "
-    "leakage .079 and .116, and were looked at then. 180 more in more varied English, in four parts "
+    "leakage .079 and .116, and were looked at then. 220 more in richer English, in five parts "
     "(tests/prompts/fresh_prompts.jsonl), each looked at only after it was scored: leakage .283, "
-    ".213, .203 and .123 at first sight, where the rules as they were before these parts had .283, "
-    ".227, .257 and .123; entity recall .975 and more. On prompts that nobody has looked at, expect "
-    "one word in five to ten to be left over where the English is rich, and fewer where it is "
-    "plain. The rows below are the state after all that."
+    ".213, .203, .123 and .157 at first sight; the rules as they were before had .283, .227, .257, "
+    ".123 and .243. Entity recall was .975 and more. On prompts that nobody has looked at, expect "
+    "one word in six to be left over where the English is rich, and fewer where it is plain. The "
+    "rows below are the state after all that."
 )
 
 

@@ -2,8 +2,10 @@
 
 from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
+from .verb_tags import is_plural
 
 GOALS = frozenset({"on", "in", "at", "under", "upon"})  # of a verb that arrives
+BECOMES = frozenset({"fall", "go", "come", "run"})
 LIGHT = frozenset({"take", "make", "give", "do"})
 PARTICLES = frozenset({"on", "off", "up", "down", "out"})
 
@@ -65,7 +67,10 @@ def still_form(verb: VerbPhrase, has_object: bool) -> str:
 
 
 def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
-    """ "takes aim", "gives a hug": the verb says nothing, and its object is what is done."""
+    """ "takes aim", "gives a hug": the verb says nothing, and its object is what is done. And
+    "falls silent", where it is what becomes of the subject."""
+    if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
+        return True
     known = lexicon().verbs.get(np.head)
     if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:
         return False

