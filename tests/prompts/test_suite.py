@@ -23,8 +23,8 @@ SUITE = read_suite()
 # leaked .079 of the first 40 and .116 of the last 30.
 LATER = read_suite(Path(__file__).with_name("later_prompts.jsonl"))
 # In richer English, each part written before the rules were tried on it: 60, and four times 40. At
-# first sight the rules leaked .283, .213, .203, .123 and .157 of them; as they were before the first
-# part .283, .227, .257, .123 and .243. They were improved after each part.
+# first sight the rules leaked .283, .213, .203, .123 and .157 of them; as they were before all that
+# .283, .227, .257, .123 and .243. They were improved after each part.
 FRESH = read_suite(Path(__file__).with_name("fresh_prompts.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
