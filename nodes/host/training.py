@@ -12,11 +12,11 @@ import torch
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from torch import Tensor, nn
 
-from ...fvg_core.backbones.cogvideox import COGVIDEOX15
 from ...fvg_core.backbones.tokenwise import flat_timesteps, take_tokens
 from ...fvg_core.errors import ModelMismatchError
 from ...fvg_core.pairs import token_times
 from ...fvg_core.process import TIMESTEPS
+from .cogvideox import has_pairs
 from .models import spec_of, text_features
 
 _PLAIN_TOKENS = 2048  # beyond them the matrix of plain attention grows too large
@@ -136,9 +136,8 @@ def training(model, dtype: torch.dtype) -> Iterator[HostWan]:
     management = comfy.model_management
     before = management.in_training
     # Nodes run in inference mode, whose tensors can never take part in a gradient.
-    paired = spec_of(model).host_class == COGVIDEOX15.host_class
     with torch.inference_mode(False):
-        backbone = (HostCogVideoX if paired else HostWan)(model, dtype)
+        backbone = (HostCogVideoX if has_pairs(model) else HostWan)(model, dtype)
         management.in_training = True  # the host's fused rotary embedding has no gradient
         try:
             yield backbone
