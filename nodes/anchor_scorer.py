@@ -37,7 +37,7 @@ class AnchorScorer(io.ComfyNode):
                     "clip",
                     optional=True,
                     lazy=True,
-                    tooltip="With backend 'clip': Qwen3-VL, or Gemma 3 with its vision weights, "
+                    tooltip="With backend 'clip': Qwen3-VL, or Gemma 3 4B with its vision weights, "
                     "from Load CLIP.",
                 ),
             ],

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from comfy.text_encoders.llama import BaseGenerate
-from comfy.text_encoders.lt import Gemma3_12BModel
 from comfy.text_encoders.lumina2 import Gemma3_4B_Vision_Model
 from comfy.text_encoders.qwen3vl import Qwen3VLClipModel
 from PIL import Image
@@ -35,13 +34,14 @@ _FAMILIES = {
     "Gemma3_12B": "gemma",
     "Gemma4Base": "gemma 4",
 }
-# The host's classes whose `generate` is given the picture whole: most encoders that are built on
-# these networks leave out the positions and layers' features without which it is not understood.
-# Qwen3.5 and Gemma 4 see in the host, too, but not as they were trained to, or untested here.
+# The host's classes whose `generate` is given the whole picture, which the host only takes for files
+# with the weights for it; and the size that a family brings every picture to. Encoders of image
+# models that are built on these networks leave out where the picture's parts are. Qwen3.5, Gemma 4
+# and the 12B of Gemma 3 take pictures in the host, too, but otherwise than they were trained, or
+# without a sign that their file had the weights.
 _EYES = {
     Qwen3VLClipModel: None,
-    Gemma3_4B_Vision_Model: (896, 896),
-    Gemma3_12BModel: (896, 896),  # the host would cut the sides off; Gemma 3 squeezes them
+    Gemma3_4B_Vision_Model: (896, 896),  # the host would cut the sides off; Gemma 3 squeezes them
 }
 _MOST_PIXELS = 2**20  # of a picture; what the checklist asks for is not smaller
 _MOST_PICTURE_TOKENS = 1024  # 32 x 32 pixels each in Qwen3-VL; 256 in all in Gemma 3
@@ -65,7 +65,7 @@ class ClipModel:
             for part in clip.cond_stage_model.modules()
             if getattr(part, "transformer", None) is self._network
         )
-        self.sees = _sees(self._part)
+        self.sees = isinstance(self._part, tuple(_EYES))
         self._template = TEMPLATES[_FAMILIES[family]]
         self.name = f"clip: {family}"
         self.key = f"clip {family} {weights_hash(clip.patcher)}"
@@ -136,15 +136,6 @@ class ClipModel:
         return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
 
 
-def _sees(part: torch.nn.Module) -> bool:
-    """Whether a part of a CLIP takes pictures, and its file had the weights for it."""
-    if not any(isinstance(part, kind) for kind in _EYES):
-        return False
-    network = part.transformer
-    eye = getattr(network, "visual", None) or network.vision_model
-    return not _empty(max(eye.parameters(), key=torch.Tensor.numel))
-
-
 def _speaker(clip) -> tuple[torch.nn.Module, str]:
     """The part of a CLIP that generates, and its family. Raises LanguageModelError for others."""
     if clip is None:
@@ -180,17 +171,10 @@ def _gap(network: torch.nn.Module, family: str) -> str | None:
     head = getattr(network.model, "lm_head", None)
     if head is None:
         return f"its {family} has no output layer (lm_head)" if family in _UNTIED else None
-    return (
-        f"the file of its {family} lacks the output layer (lm_head)"
-        if _empty(head.weight)
-        else None
-    )
-
-
-def _empty(weight: torch.Tensor) -> bool:
-    """Whether no file filled a large weight: its memory is as the system gave it."""
-    weight = getattr(weight, "_qdata", weight)  # _qdata: of quantised ones
-    return weight.is_meta or not weight.detach()[:64].float().any().item()
+    weight = getattr(head.weight, "_qdata", head.weight)  # _qdata: of quantised ones
+    if weight.is_meta or not weight.detach()[:64].float().any():
+        return f"the file of its {family} lacks the output layer (lm_head)"
+    return None
 
 
 @contextmanager

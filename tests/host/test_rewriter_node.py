@@ -20,7 +20,7 @@ from graphs import Builder
 
 from fvg_core.bench.client import RunError
 from tests.prompts import tiny_rewriter as tiny
-from tests.prompts.replaying import ENTITIES, GOOD, GOOD_TEXT, OTHER_TEXT, PROMPT, as_json
+from tests.prompts.replaying import GOOD, GOOD_TEXT, OTHER_TEXT, PROMPT, as_json
 
 pytestmark = pytest.mark.host
 
@@ -169,12 +169,13 @@ def test_a_server_that_comes_later_is_asked_and_another_model_too(node, chat, co
     asked |= {"min_words": 3}
     assert node.run(**asked)[1][0]["written_by"] == "rules"
     text = "A wide shot of two dogs standing side by side in a field."
-    chat.replies = [as_json(text, ENTITIES[:1])]
+    dogs = {"noun": "dogs", "count": 2, "attributes": [], "position": None}
+    chat.replies = [as_json(text, [dogs])]
     assert node.run(**asked)[1][0]["text"] == text  # nothing in the graph has changed
     assert node.run(**asked)[1][0]["text"] == text
     config = comfy.user / "__fvg" / "llm.json"
     config.write_text(config.read_text().replace("recorded", "another"))
-    chat.replies = [as_json(text.replace("wide", "high"), ENTITIES[:1])]
+    chat.replies = [as_json(text.replace("wide", "high"), [dogs])]
     texts, (shown,) = node.run(**asked)
     assert shown["text"] == text.replace("wide", "high")
     assert json.loads(texts[REPORT][0])["model"] == "server: another"

@@ -167,7 +167,7 @@ class Chat(io.ComfyNode):
                 io.Float.Input("temperature", default=0.0),
                 io.Int.Input("max_tokens", default=80),
                 io.Int.Input("times", default=1),
-                io.String.Input("picture", default=""),
+                io.String.Input("picture", optional=True),
             ],
             is_output_node=True,
         )
