@@ -34,10 +34,10 @@ _FAMILIES = {
     "Gemma3_12B": "gemma",
     "Gemma4Base": "gemma 4",
 }
-# The host's classes whose `generate` is given the whole picture, which the host only takes for files
-# with the weights for it; and the size that a family brings every picture to. Encoders of image
+# The host's classes whose `generate` is given the whole picture, and which it only takes for files
+# with the weights for that; and the size that a family brings every picture to. Encoders of image
 # models that are built on these networks leave out where the picture's parts are. Qwen3.5, Gemma 4
-# and the 12B of Gemma 3 take pictures in the host, too, but otherwise than they were trained, or
+# and the 12B of Gemma 3 take pictures in the host, too, but otherwise than they were trained to, or
 # without a sign that their file had the weights.
 _EYES = {
     Qwen3VLClipModel: None,
