@@ -1,4 +1,4 @@
-"""`python -m dev install|demo|serve|anchor-lora|batch`: what `make` calls.
+"""`python -m dev install|demo|serve|anchor-lora|batch|templates`: what `make` calls, and more.
 
 Standard library only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-USAGE = "usage: python -m dev install [--dev] | demo | serve | anchor-lora | batch ..."
+USAGE = "usage: python -m dev install [--dev] | demo | serve | anchor-lora | batch ... | templates"
 
 
 def main(arguments: list[str]) -> int:
@@ -40,9 +40,9 @@ def main(arguments: list[str]) -> int:
             python = str(prepare().python)
             module = arguments[0].replace("-", "_")
             os.execv(python, [python, "-m", f"dev.{module}"])
-        if arguments[:1] == ["batch"]:
+        if arguments[:1] in (["batch"], ["templates"]):
             python = str(prepare().python)
-            os.execv(python, [python, "-m", "dev.batch", *arguments[1:]])
+            os.execv(python, [python, "-m", f"dev.{arguments[0]}", *arguments[1:]])
     except HostError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -43,12 +43,13 @@ class AnchoredWanSampler(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "cfg",
-                    default=5.0,
+                    default=0.0,
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Guidance scale. Wan: 5 for 14B and 5B, 6 for 1.3B, 4 for A14B's "
-                    "high-noise expert.",
+                    tooltip="Guidance scale. 0: the MODEL's own, by its authors: 5 for Wan's 14B "
+                    "and 5B, 6 for 1.3B, 4 for A14B's high-noise expert. The node says what it "
+                    "took.",
                 ),
                 io.Float.Input(
                     "guidance_start",
@@ -71,12 +72,13 @@ class AnchoredWanSampler(io.ComfyNode):
                 *host.solver_inputs("uni_pc", "Wan's own default is UniPC.", "video"),
                 io.Float.Input(
                     "shift",
-                    default=5.0,
-                    min=0.01,
+                    default=0.0,
+                    min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Above 1 spends more steps near noise. Wan: 5 for 14B and 5B, 8 to 12 "
-                    "for 1.3B, 12 for A14B.",
+                    tooltip="Above 1 spends more steps near noise. 0: the MODEL's own, by its "
+                    "authors: 5 for Wan's 14B and 5B, 8 for 1.3B (its authors say 8 to 12), 12 for "
+                    "A14B.",
                 ),
                 io.Sigmas.Input(
                     "sigmas",
@@ -135,6 +137,7 @@ class AnchoredWanSampler(io.ComfyNode):
         low_noise_cfg=WAN22_A14B.sampling.cfg_low_noise,
         boundary=WAN22_A14B.expert_boundary,
     ) -> io.NodeOutput:
+        cfg, shift, taken = host.own_settings(model, cfg, shift, pair=low_noise_model is not None)
         if sigmas is None:
             sigmas = host.schedule(model, scheduler, steps, shift)
         low = None
@@ -142,7 +145,8 @@ class AnchoredWanSampler(io.ComfyNode):
             host.check_pair(model, low_noise_model)
             low = host.LowNoiseExpert(host.anchored_model(low_noise_model), low_noise_cfg, boundary)
         anchored = low is not None and "noise_mask" in latent
-        host.warn_on(cls.hidden.unique_id, host.lora_warning(low_noise_model) if anchored else None)
+        warning = host.lora_warning(low_noise_model) if anchored else None
+        host.warn_on(cls.hidden.unique_id, warning, otherwise=taken)
         return io.NodeOutput(
             host.sample_video(
                 host.anchored_model(model),

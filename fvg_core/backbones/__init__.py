@@ -34,4 +34,21 @@ def model_of(family: BackboneSpec, dim: int, layers: int) -> BackboneSpec:
     return replace(row, name=" or ".join(r.name for r in rows)) if len(rows) > 1 else row
 
 
-__all__ = ["BACKBONES", "MODELS", "WAN22_A14B", "Backbone", "BackboneSpec", "model_of"]
+def sampled_as(spec: BackboneSpec, *, pair: bool) -> BackboneSpec:
+    """The row whose `sampling` holds for a MODEL of row `spec`, alone or as one of a pair.
+
+    Where `model_of` names two models, one MODEL alone is the Wan 2.1 14B and a pair is A14B.
+    """
+    alike = (row for row in MODELS if (row.host_class, row.size) == (spec.host_class, spec.size))
+    return next((row for row in alike if (row.expert_boundary is not None) == pair), spec)
+
+
+__all__ = [
+    "BACKBONES",
+    "MODELS",
+    "WAN22_A14B",
+    "Backbone",
+    "BackboneSpec",
+    "model_of",
+    "sampled_as",
+]

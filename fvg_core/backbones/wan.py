@@ -38,7 +38,9 @@ WAN21 = BackboneSpec(
     expert_boundary=0.875,
     anchor_rule=_CLEAN_FRAME,
     anchor_lora=_NONE_PUBLIC,
-    source="Wan-Video/Wan2.1 wan/configs, Wan-Video/Wan2.2 wan/configs/wan_t2v_A14B.py",
+    source="Wan-Video/Wan2.1 wan/configs and generate.py (shift and CFG), "
+    "Wan-Video/Wan2.2 wan/configs/wan_t2v_A14B.py",
+    sampling=Sampling(steps=50, shift=(5.0,), cfg=5.0, width=832, height=480, frames=81),
 )
 WAN21_1_3B = replace(
     WAN21,

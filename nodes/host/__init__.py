@@ -37,7 +37,14 @@ from .llm import (
     open_model,
     register_language_models,
 )
-from .models import check_pair, load_tiny_world, lora_warning, register_folders, spec_of
+from .models import (
+    check_pair,
+    load_tiny_world,
+    lora_warning,
+    own_settings,
+    register_folders,
+    spec_of,
+)
 from .notices import warn_on
 from .picker import remember, remembered, save_views, upstream_seeds, views_stamp
 from .pictures import FIT_RULES, encode_anchor, fit
@@ -76,6 +83,7 @@ __all__ = [
     "note_settled",
     "one_by_one",
     "open_model",
+    "own_settings",
     "pipeline_names",
     "register_folders",
     "register_language_models",

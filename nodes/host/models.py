@@ -12,7 +12,7 @@ import comfy.utils
 import folder_paths
 from comfy.text_encoders.wan import WanT5Tokenizer, te
 
-from ...fvg_core.backbones import BACKBONES, MODELS, WAN22_A14B, BackboneSpec, model_of
+from ...fvg_core.backbones import BACKBONES, MODELS, WAN22_A14B, BackboneSpec, model_of, sampled_as
 from ...fvg_core.backbones.cogvideox import COGVIDEOX15, check_variant
 from ...fvg_core.errors import ModelMismatchError, WeightsError
 
@@ -85,6 +85,17 @@ def lora_warning(model) -> str | None:
         f"4.1.1). For {spec.name} {spec.anchor_lora}. Load the LoRA with LoraLoaderModelOnly "
         "before this node. If it is merged into the checkpoint, all is well."
     )
+
+
+def own_settings(model, cfg: float, shift: float, *, pair: bool) -> tuple[float, float, str | None]:
+    """cfg and shift, those that are 0 replaced by the MODEL's own; and what to say of that."""
+    row, taken = sampled_as(spec_of(model), pair=pair), {}
+    if not cfg:
+        cfg = taken["cfg"] = row.sampling.cfg
+    if not shift and row.sampling.shift:
+        shift = taken["shift"] = row.sampling.shift[0]
+    said = ", ".join(f"{name} {value:g}" for name, value in taken.items())
+    return cfg, shift, f"{said} (0 stands for that of {row.name})" if taken else None
 
 
 def load_tiny_world():

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from fvg_core.backbones import BACKBONES, MODELS, BackboneSpec, model_of
+from fvg_core.backbones import BACKBONES, MODELS, BackboneSpec, model_of, sampled_as
 from fvg_core.backbones.cogvideox import COGVIDEOX15_5B, check_variant
 from fvg_core.backbones.wan import WAN21, WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
 from fvg_core.errors import ModelMismatchError
@@ -100,3 +100,14 @@ def test_a_14b_and_an_expert_cannot_be_told_apart_and_the_row_says_so():
     assert row.name == "Wan 2.1 T2V 14B or Wan 2.2 T2V A14B"
     assert row.expert_boundary == WAN22_A14B.expert_boundary
     assert WAN21_1_3B.expert_boundary is None
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_a_model_is_sampled_as_its_authors_do_alone_or_as_a_pair(spec):
+    row = model_of(BACKBONES[spec.host_class], spec.size.dim, spec.size.layers)
+    assert sampled_as(row, pair=spec.expert_boundary is not None).sampling == spec.sampling
+
+
+def test_a_size_that_nobody_has_published_is_sampled_as_its_family():
+    assert sampled_as(WAN21, pair=False) is sampled_as(WAN21, pair=True) is WAN21
+    assert WAN21.sampling is not None
