@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 
-from .parts import NEGATIVE
+from .recipes import NEGATIVE
 from .sheet import Box, Json, Output, Sheet
 
 NAME = "Factorized Text to Video"

@@ -14,10 +14,6 @@ GAP = 60  # between nodes, one below the other; the title bar takes half of it
 TALL = 800  # of a node with a page, and of the first row
 SIDE = 20  # between a group's frame and its nodes
 PURPLE = {"color": "#323", "bgcolor": "#535"}
-NEGATIVE = (
-    "still picture, flicker, blurred, overexposed, washed out, subtitles, watermark, "
-    "low quality, compression artefacts, deformed hands, extra limbs, fused fingers"
-)
 
 
 class Column:
@@ -226,13 +222,13 @@ def animate(
         )["CONDITIONING"]
         for title, given, text in (
             ("Video Prompt", {"text": prompts.video}, {}),
-            ("Negative Prompt", {}, {"text": NEGATIVE}),
+            ("Negative Prompt", {}, {"text": recipe.negative}),
         )
     )
     sheet.note(texts.take(240), "About animating", _ANIMATING)
     model, latent = inject(sheet, anchors, recipe, loaded, chosen)
     given = {"model": model, "positive": positive, "negative": negative, "latent": latent}
-    settings = {}
+    settings = {"sampler_name": recipe.sampler}
     if low is not None:
         given["low_noise_model"] = low
         settings["low_noise_cfg"] = recipe.spec.sampling.cfg_low_noise

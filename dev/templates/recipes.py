@@ -21,7 +21,11 @@ IMAGE_FILES = (
 # A language model that ComfyUI loads as CLIP; ComfyUI's Z-Image template names the file.
 WRITER_FILE = ModelFile("text_encoders", "qwen_3_4b.safetensors")
 
-_REPOSITORIES = {
+NEGATIVE = (
+    "still picture, flicker, blurred, overexposed, washed out, subtitles, watermark, "
+    "low quality, compression artefacts, deformed hands, extra limbs, fused fingers"
+)
+_REPOSITORIES = {  # of Comfy-Org
     "qwen_image_fp8_e4m3fn": "Qwen-Image_ComfyUI",
     "qwen_2.5_vl_7b_fp8_scaled": "Qwen-Image_ComfyUI",
     "qwen_image_vae": "Qwen-Image_ComfyUI",
@@ -88,6 +92,8 @@ class Recipe:
     drawn: tuple[int, int]  # width and height of the candidates
     loras: tuple[Lora, ...] = ()
     clip_type: str = "wan"
+    sampler: str = "uni_pc"
+    negative: str = NEGATIVE
     language_model: bool = False  # whether one rewrites; else the rules
     last_frame: str | None = None  # the prompt of a last frame to hold as well
 
@@ -142,6 +148,24 @@ is by far the largest here. For the **14B** choose `wan2.1_t2v_14B_fp8_scaled.sa
         "two and reaches the reeds first.",
         drawn=_LARGE,
         loras=(Lora("fvg_wan21_1_3b", "wan21-1.3b"),),
+    ),
+    Recipe(
+        name="fvg_cogvideox15_5b",
+        model="CogVideoX 1.5 5B",
+        about="""
+**CogVideoX 1.5 5B**, another family: 1360 x 768, 81 frames. Two latent frames share a token here,
+so the picture is held as a pair of them; nodes and wiring are the same. Its transformer is
+published in diffusers' layout only. Fetch `THUDM/CogVideoX1.5-5B` and rename its tensors:
+
+`python -m fvg_core convert CogVideoX1.5-5B/transformer cogvideox1.5_5b_t2v_bf16.safetensors`
+""",
+        prompt="A steaming cup of coffee and a slice of cake stand on a round café table by the "
+        "window. A hand comes in from the right and takes the cake away.",
+        drawn=(1360, 768),
+        loras=(Lora("fvg_cogvideox15_5b", "cogvideox15-5b"),),
+        clip_type="cogvideox",
+        sampler="euler",  # its authors' DDIM
+        negative="",
     ),
     Recipe(
         name="fvg_first_last",

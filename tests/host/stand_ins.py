@@ -26,6 +26,10 @@ LORA = WEIGHTS / "loras" / "fvg_tiny_anchor_lora.safetensors"
 # Folders below the server's output folder that the host also takes models from.
 FOLDERS = {"diffusion_models": "diffusion_models", "text_encoders": "clip", "vae": "vae"}
 
+# A layer of CogVideoX's that its stand-in has; for every other LoRA the tiny world's serves.
+_COGVIDEOX_LAYER = "diffusion_model.blocks.0.attn_out"
+_COGVIDEOX_WIDTH, _RANK = 128, 2
+
 Writer = Callable[[Path], None]
 
 
@@ -72,6 +76,20 @@ def _umt5(path: Path) -> None:
     save_file(load_file(source), path, metadata={"config": json.dumps(config)})
 
 
+def _lora(path: Path) -> None:
+    """A LoRA that the template's video model knows."""
+    if "cogvideox" not in path.name:
+        shutil.copyfile(LORA, path)
+        return
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"lora_A": (_RANK, _COGVIDEOX_WIDTH), "lora_B": (_COGVIDEOX_WIDTH, _RANK)}
+    state = {
+        f"{_COGVIDEOX_LAYER}.{half}.weight": torch.randn(shape, generator=generator) * 0.05
+        for half, shape in shapes.items()
+    }
+    save_file(state, path)
+
+
 WRITERS: dict[str, Writer] = {
     "wan2.1_t2v_1.3B_fp16": _tiny("fvg_tiny_video"),
     "wan2.2_t2v_high_noise_14B_fp8_scaled": _tiny("fvg_tiny_video"),
@@ -87,6 +105,9 @@ BY_THE_HOST = {
     "qwen_image_fp8_e4m3fn": "qwen image",
     "qwen_2.5_vl_7b_fp8_scaled": "qwen2.5",
     "qwen_3_4b": "qwen3",
+    "cogvideox1.5_5b_t2v_bf16": "cogvideox 1.5",
+    "cogvideox_vae": "cogvideox vae",
+    "t5xxl_fp16": "t5",
 }
 
 
@@ -98,7 +119,7 @@ def write(comfy: ComfyServer, client: ComfyClient, workflows: Iterable[dict]) ->
         if file.folder == "loras":
             path = comfy.base / "loras" / file.name
             path.parent.mkdir(exist_ok=True)
-            shutil.copyfile(LORA, path)
+            _lora(path)
             continue
         place = f"{FOLDERS[file.folder]}/{file.name}"
         if stem in BY_THE_HOST:

@@ -7,14 +7,16 @@ from the file, in the metadata key `config` that the host itself reads for Wan a
     text encoders      {"family": a comfy.sd.TEModel, "network": {...}}; the host tells the family
                        by the width of a layer.
 
-The VAE of Wan 2.2, whose sizes no file can change, is small whenever it is built. All else,
-loaders, networks, tokenizers and samplers, is the host's.
+The VAEs of Wan 2.2 and CogVideoX, whose sizes no file can change, are small whenever they are
+built. All else, loaders, networks, tokenizers and samplers, is the host's.
 """
 
 import contextlib
 import json
 from pathlib import Path
 
+import comfy.ldm.cogvideo.model
+import comfy.ldm.cogvideo.vae
 import comfy.ldm.qwen_image.model
 import comfy.ldm.wan.vae2_2
 import comfy.model_detection
@@ -22,6 +24,7 @@ import comfy.ops
 import comfy.sd
 import comfy.text_encoders.llama as llama
 import comfy.text_encoders.qwen_vl as qwen_vl
+import comfy.text_encoders.t5 as t5
 import folder_paths
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -34,6 +37,10 @@ QWEN_IMAGE = {"num_attention_heads": 2, "joint_attention_dim": 64}  # heads of 1
 # Four heads of 128 for keys and values are what the host knows the 7B by.
 QWEN25 = {**_TEXT, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 4}
 QWEN3 = {**_TEXT, "hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+T5 = {"d_model": 64, "d_kv": 32, "d_ff": 64, "num_heads": 2, "num_layers": 2}
+# Heads of 64, as published. Below 48 of them the host scales latents by 1.15 instead of 0.7.
+COGVIDEOX = {"num_attention_heads": 2, "num_layers": 2, "text_embed_dim": 64, "patch_size_t": 2}
+COGVIDEOX_VAE = {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
 WAN22_VAE = {"dim": 8, "dec_dim": 8}
 # What the host gives its class; it names them where it looks at a file.
 _WAN22_VAE = {
@@ -61,6 +68,7 @@ def _instead(place, name, value):
 
 
 _whole_vae = comfy.ldm.wan.vae2_2.WanVAE
+_whole_cogvideox_vae = comfy.ldm.cogvideo.vae.AutoencoderKLCogVideoX
 _whole_eyes = qwen_vl.Qwen2VLVisionTransformer
 _detect = comfy.model_detection.detect_unet_config
 _load_clip = comfy.sd.load_clip
@@ -73,6 +81,10 @@ def _blind(**sizes):
 
 def _small_vae(**sizes):
     return _whole_vae(**{**sizes, **WAN22_VAE})
+
+
+def _small_cogvideox_vae(**sizes):
+    return _whole_cogvideox_vae(**{**sizes, **COGVIDEOX_VAE})
 
 
 def _detect_from_file(state_dict, key_prefix, metadata=None):
@@ -98,6 +110,7 @@ def _load_small_clip(ckpt_paths, *args, model_options=None, **more):
 
 
 comfy.ldm.wan.vae2_2.WanVAE = _small_vae
+comfy.ldm.cogvideo.vae.AutoencoderKLCogVideoX = _small_cogvideox_vae
 comfy.model_detection.detect_unet_config = _detect_from_file
 comfy.sd.load_clip = _load_small_clip
 
@@ -122,11 +135,30 @@ def _wan22_vae():
     return _small_vae(**_WAN22_VAE), {}
 
 
+def _t5():
+    whole = json.loads(Path(t5.__file__).with_name("t5_config_xxl.json").read_text())
+    network = t5.T5({**whole, **T5}, torch.float32, "cpu", _RANDOM["operations"])
+    return network, {"family": "T5_XXL", "network": T5}
+
+
+def _cogvideox():
+    network = comfy.ldm.cogvideo.model.CogVideoXTransformer3DModel
+    sizes = {**COGVIDEOX, "use_rotary_positional_embeddings": True, "patch_bias": False}
+    return network(**sizes, **_RANDOM), {}
+
+
+def _cogvideox_vae():
+    return _small_cogvideox_vae(latent_channels=16), {}
+
+
 KINDS = {
     "qwen image": _qwen_image,
     "qwen2.5": _qwen25,
     "qwen3": _qwen3,
     "wan2.2 vae": _wan22_vae,
+    "t5": _t5,
+    "cogvideox 1.5": _cogvideox,
+    "cogvideox vae": _cogvideox_vae,
 }
 
 
