@@ -21,14 +21,14 @@ from fvg_core.bench.client import ComfyClient
 from tests.host import checkpoints
 
 WEIGHTS = checkpoints.TINY.parent
-LORA = WEIGHTS / "loras" / "fvg_tiny_anchor_lora.safetensors"
 
 # Folders below the server's output folder that the host also takes models from.
-FOLDERS = {"diffusion_models": "diffusion_models", "text_encoders": "clip", "vae": "vae"}
-
-# A layer of CogVideoX's that its stand-in has; for every other LoRA the tiny world's serves.
-_COGVIDEOX_LAYER = "diffusion_model.blocks.0.attn_out"
-_COGVIDEOX_WIDTH, _RANK = 128, 2
+FOLDERS = {
+    "diffusion_models": "diffusion_models",
+    "text_encoders": "clip",
+    "vae": "vae",
+    "loras": "loras",
+}
 
 Writer = Callable[[Path], None]
 
@@ -76,16 +76,13 @@ def _umt5(path: Path) -> None:
     save_file(load_file(source), path, metadata={"config": json.dumps(config)})
 
 
-def _lora(path: Path) -> None:
-    """A LoRA that the template's video model knows."""
-    if "cogvideox" not in path.name:
-        shutil.copyfile(LORA, path)
-        return
+def _cogvideox_lora(path: Path) -> None:
+    """On one layer of the stand-in, which is 128 wide; of rank 2."""
     generator = torch.Generator().manual_seed(0)
-    shapes = {"lora_A": (_RANK, _COGVIDEOX_WIDTH), "lora_B": (_COGVIDEOX_WIDTH, _RANK)}
     state = {
-        f"{_COGVIDEOX_LAYER}.{half}.weight": torch.randn(shape, generator=generator) * 0.05
-        for half, shape in shapes.items()
+        f"diffusion_model.blocks.0.attn_out.{half}.weight": 0.05
+        * torch.randn(shape, generator=generator)
+        for half, shape in {"lora_A": (2, 128), "lora_B": (128, 2)}.items()
     }
     save_file(state, path)
 
@@ -98,6 +95,10 @@ WRITERS: dict[str, Writer] = {
     "wan_2.1_vae": _tiny("fvg_tiny_vae"),
     "qwen_image_vae": _tiny("fvg_tiny_vae"),  # the same architecture
     "umt5_xxl_fp8_e4m3fn_scaled": _umt5,
+    "fvg_wan21_1_3b": _tiny("loras/fvg_tiny_anchor_lora"),
+    "fvg_wan22_14b_high": _tiny("loras/fvg_tiny_anchor_lora"),
+    "fvg_wan22_14b_low": _tiny("loras/fvg_tiny_anchor_lora"),
+    "fvg_cogvideox15_5b": _cogvideox_lora,
 }
 # Kinds of FVGWriteSmallFile.
 BY_THE_HOST = {
@@ -116,11 +117,6 @@ def write(comfy: ComfyServer, client: ComfyClient, workflows: Iterable[dict]) ->
     graph = {}
     for file in set().union(*map(named_files, workflows)):
         stem = file.name.removesuffix(".safetensors")
-        if file.folder == "loras":
-            path = comfy.base / "loras" / file.name
-            path.parent.mkdir(exist_ok=True)
-            _lora(path)
-            continue
         place = f"{FOLDERS[file.folder]}/{file.name}"
         if stem in BY_THE_HOST:
             inputs = {"kind": BY_THE_HOST[stem], "file": place}
