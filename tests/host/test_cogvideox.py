@@ -24,9 +24,12 @@ from fvg_core.bench.client import RunError
 
 pytestmark = pytest.mark.host
 
-# It averages two slopes over the first step, which is 4500 long, and lands far off; the anchor is
+# They correct the first step, which is 4500 long, by a second slope, and land far off; the anchor is
 # held all the same.
-OVERSHOOTS = {"heun"}
+OVERSHOOTS = {"heun", "dpm_2", "dpm_2_ancestral"}
+# Of the largest value. The host's solvers begin with 4519 times the noise in fp32, and their first
+# step leaves a hundredth of that: 1e-4 of a deviation is rounding.
+ROUNDING = 3e-4
 
 
 @pytest.fixture
@@ -138,7 +141,7 @@ def test_the_plain_reference_samples_the_same_video(runner, clean, length):
     sigmas = [float(c["sigma"]) for c in outcome.calls] + [0.0]
     for i, call in enumerate(outcome.calls):
         x[:, :, held] = given[:, :, held]
-        torch.testing.assert_close(call["x"][:1], x, rtol=0, atol=1e-4 * x.abs().max())
+        torch.testing.assert_close(call["x"][:1], x, rtol=0, atol=ROUNDING * x.abs().max())
         v = dict(
             zip(
                 call["branch"].tolist(),
@@ -154,7 +157,8 @@ def test_the_plain_reference_samples_the_same_video(runner, clean, length):
         x = cogvideox.ddim(x, a * x - a * sigmas[i] * v, sigmas[i], sigmas[i + 1]).float()
     x[:, :, held] = given[:, :, held]
     final = in_front(outcome.final)[:, :, length // 4 % 2 == 0 :]
-    torch.testing.assert_close(final, x[:, :, -final.shape[2] :], rtol=0, atol=1e-4 * x.abs().max())
+    x = x[:, :, -final.shape[2] :]
+    torch.testing.assert_close(final, x, rtol=0, atol=ROUNDING * x.abs().max())
     assert x.std() > 0.1
 
 
