@@ -24,8 +24,8 @@ from fvg_core.bench.client import RunError
 
 pytestmark = pytest.mark.host
 
-# They correct the first step, which is 4500 long, by a second slope, and land far off; the anchor is
-# held all the same.
+# They correct the first step, which is 4500 long, by a second slope, and land far off; the anchor
+# is held all the same.
 OVERSHOOTS = {"heun", "dpm_2", "dpm_2_ancestral"}
 # Of the largest value. The host's solvers begin with 4519 times the noise in fp32, and their first
 # step leaves a hundredth of that: 1e-4 of a deviation is rounding.
