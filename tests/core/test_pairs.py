@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fvg_core.pairs import missing_in_front, together, token_times, with_front
+from fvg_core.pairs import missing_in_front, noise_with_front, together, token_times, with_front
 
 LENGTHS, PATCHES = st.integers(1, 30), st.integers(1, 3)
 
@@ -41,3 +41,17 @@ def test_a_token_is_as_clean_as_its_noisiest_frame():
     t = torch.tensor([[0.0, 0.0, 0.0, 0.7, 0.7, 0.7]])
     assert token_times(t, 2).tolist() == torch.tensor([[0, 0.7, 0.7]]).tolist()
     assert torch.equal(token_times(t, 1), t)
+
+
+def test_the_frame_in_front_has_noise_of_its_own():
+    draw = lambda seed: torch.randn(2, 3, 5, 4, 4, generator=torch.Generator().manual_seed(seed))
+    noise = noise_with_front(draw(7), 2, seed=7)
+    assert noise.shape[2] == 6
+    assert torch.equal(noise[:, :, 1:], draw(7))
+    front = noise[:, :, :1]
+    assert torch.equal(front, noise_with_front(draw(7), 2, seed=7)[:, :, :1])
+    for other in (noise_with_front(draw(7), 2, seed=8)[:, :, :1], *noise[:, :, 1:].split(1, 2)):
+        both = torch.stack([front.flatten(), other.flatten()])
+        assert torch.corrcoef(both)[0, 1].abs() < 0.5
+    assert not noise_with_front(torch.zeros(1, 3, 5, 4, 4), 2, seed=7).any()  # a run goes on
+    assert torch.equal(noise_with_front(noise, 2, seed=7), noise)
