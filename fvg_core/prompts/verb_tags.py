@@ -214,7 +214,7 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
     firsts = [
         i
         for i, t in enumerate(tokens)
-        if t.tag in FINITE and not is_attached(tokens, i) and not follows_verb(tokens[:i])
+        if t.tag in FINITE and not is_attached(tokens, i) and not continues_verb(tokens, i)
     ]
     clauses = 1 + sum(t.tag in ("rel", "while") for t in tokens)
     shared = bool(firsts) and firsts[0] > 0 and tokens[firsts[0] - 1].tag == "conj"
@@ -226,9 +226,9 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
     return next(iter(known + places), None)
 
 
-def follows_verb(before: list[Token]) -> bool:
-    """Whether the last word belongs to a verb group that goes on: "is about to", "does not"."""
-    return bool(before) and before[-1].tag in (*FINITE, "adv", "neg", "to")
+def continues_verb(tokens: list[Token], i: int) -> bool:
+    """Whether a word is the next of a verb group: "is about to jump", "does not move"."""
+    return i > 0 and tokens[i - 1].tag in (*FINITE, "adv", "neg", "to")
 
 
 def is_attached(tokens: list[Token], i: int) -> bool:
@@ -247,38 +247,32 @@ def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool) -> bo
     to it is known."""
     word, before = tokens[i].lower, tokens[i - 1]
     after = tokens[i + 1] if i + 1 < len(tokens) else Token(".", ".", ".")
-    if tokens[i].tag not in ("noun", "adj"):
+    # "to and fro swings a lamp"
+    inverted = before.tag in ("adv", "dir") and after.tag in ("det", "num")
+    follows = inverted or before.tag in ("noun", "num", ",", "verb")
+    if tokens[i].tag not in ("noun", "adj") or not follows or after.lower == "of":
         return False
-    verb = lex.verbs.get(word)
-    inverted = before.tag in ("adv", "dir") and after.tag in (
-        "det",
-        "num",
-    )  # "to and fro swings a lamp"
-    if not inverted and before.tag not in ("noun", "num", ",", "verb"):
-        return False
-    sure = verb is not None and "s" in verb.forms and word not in lex["noun_first"]
-    sure |= verb is None and after.tag == "adj"
-    if after.tag not in (*MOVES_ON, "prep", ".") and not sure:
-        return False
-    moves_on = after.lower in lex["away"] or after.tag in (
-        "dir",
-        "adv",
-        "det",
-        "poss",
-        "num",
-        "pron",
-    )
-    if after.lower == "of" or (word in lex["noun_first"] and not moves_on):
-        return False
-    if verb is None and before.tag == "noun":
-        if is_plural(before.lower):  # "her cheeks flush pink"
-            return not is_plural(word) and (moves_on or after.tag == "adj")
-        person = before.lower in lex["animate"]
-        moves_on |= person and after.tag == "prep"  # "the goose hisses at a postman"
-        moves_on |= shared and after.tag == "prep"
-        sole = person or shared or tokens[0].lower in (*SINGULAR, "the")
-        return sole and is_third_form(word) and moves_on
-    if verb is None:  # "a man with a moustache, sharpens a knife"
-        return is_third_form(word) and after.tag in ("det", "poss", "adv") and before.tag == ","
+    moves_on = after.lower in lex["away"] or after.tag in MOVES_ON
+    if word not in lex.verbs:
+        closed = after.tag in (*MOVES_ON, "prep", ".", "adj")
+        return closed and unknown_agrees(tokens, i, after, moves_on, shared)
+    forms, sure = lex.verbs[word].forms, word not in lex["noun_first"]
+    if "s" in forms and sure:
+        return True
     plural = is_plural(before.lower) or any(t.tag == "conj" for t in tokens[:i])
-    return "s" in verb.forms or ("base" in verb.forms and (plural or after.tag in ("det", "num")))
+    agrees = "s" in forms or ("base" in forms and (plural or after.tag in ("det", "num")))
+    return agrees and (moves_on or (sure and after.tag in ("prep", ".")))
+
+
+def unknown_agrees(tokens: list[Token], i: int, after: Token, moves_on: bool, shared: bool) -> bool:
+    """The same for a word of no list, which may as well be a noun."""
+    lex, word, before = lexicon(), tokens[i].lower, tokens[i - 1]
+    if before.tag != "noun":  # "a man with a moustache, sharpens a knife"
+        aside = before.tag == "," and after.tag in ("det", "poss", "adv")
+        return aside and is_third_form(word)
+    if is_plural(before.lower):  # "her cheeks flush pink"
+        return not is_plural(word) and (moves_on or after.tag == "adj")
+    person = before.lower in lex["animate"]  # "the goose hisses at a postman"
+    moves_on |= (person or shared) and after.tag == "prep"
+    sole = person or shared or tokens[0].lower in (*SINGULAR, "the")
+    return sole and is_third_form(word) and moves_on
