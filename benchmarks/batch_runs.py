@@ -51,15 +51,17 @@ class Client:
     starts: int = 0
     process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        words = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
+        words += ["--template", str(TEMPLATE), "--out", str(self.out)]
+        words += [part for text in CHEAP for part in ("--set", text)]
+        return words + [part for url in self.servers for part in ("--server", url)]
+
     def start(self) -> None:
         """Start it, or the same command again."""
-        command = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
-        command += ["--template", str(TEMPLATE), "--out", str(self.out)]
-        command += [part for text in CHEAP for part in ("--set", text)]
-        command += [part for url in self.servers for part in ("--server", url)]
         self.starts += 1
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=PACK, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), cwd=PACK, stdout=log, stderr=log)
 
     def kill(self) -> None:
         assert self.process is not None

@@ -31,14 +31,16 @@ class Batch:
     def write(self, *rows: dict) -> None:
         self.list.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
+    def command(self, *more: str) -> list[str]:
+        words = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
+        words += ["--out", str(self.out)]
+        words += [part for text in FAST for part in ("--set", text)]
+        words += [part for url in self.servers for part in ("--server", url)]
+        return [*words, *more]
+
     def start(self, *more: str, **how) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "fvg_core", "batch", *self.arguments]
-        command += ["--out", str(self.out)]
-        command += [part for text in FAST for part in ("--set", text)]
-        command += [part for url in self.servers for part in ("--server", url)]
-        command += more
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=ROOT, **pipes, **how)
+        return subprocess.Popen(self.command(*more), cwd=ROOT, **pipes, **how)
 
     def run(self, *more: str, **how) -> tuple[int, str]:
         process = self.start(*more, **how)
