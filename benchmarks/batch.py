@@ -106,7 +106,7 @@ def page(record: Json, rows: Iterable[str]) -> str:
         f"# {TITLES[record['what']]}, {record['date']}",
         "",
         f"Commit `{record['commit']}`, {record['command']}; {machine['cpu']}, "
-        f"ComfyUI {machine['comfyui']}. Tiny template with {', '.join(CHEAP)}.",
+        f"ComfyUI {machine['comfyui']}. Tiny template with {', '.join(record['settings'])}.",
         *([f"The machine: {record['note']}"] if record["note"] else ()),
         "",
         *rows,
@@ -198,6 +198,7 @@ def main(words: list[str]) -> int:
         "date": date,
         "commit": describe_pack()["commit"],
         "command": f"`python -m benchmarks.batch {options.what}`",
+        "settings": CHEAP,
         "machine": machine,
         "note": options.note,
         "found": found,

@@ -13,7 +13,7 @@ import numpy as np
 from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.video import read_frames
 
-FRAMES, SIZE = 17, (64, 64)  # of the tiny template
+FRAMES, SIZE = 5, (64, 64)  # as batch_runs.CHEAP sets them
 Json = dict[str, Any]
 
 

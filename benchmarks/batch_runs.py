@@ -21,6 +21,8 @@ from fvg_core.tiny.world import sample_scene
 TEMPLATE = PACK / "workflows" / "fvg_tiny.json"
 CHEAP = (  # what is tried here is the command, not the models
     "Anchored Wan Sampler.steps=1",
+    "Anchored Wan Sampler.cfg=1",
+    "Anchor Latent Injector.length=5",
     "Anchor Image Generator.steps=1",
     "Anchor Image Generator.candidates=1",
     "Upscale for Watching.scale_by=1",
