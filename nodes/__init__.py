@@ -20,6 +20,7 @@ def _extension():
     from .anchor_picker import AnchorPicker
     from .anchor_scorer import AnchorScorer
     from .anchored_wan_sampler import AnchoredWanSampler
+    from .first_frame_color_match import FirstFrameColorMatch
     from .host import register_folders, register_language_models, register_routes
     from .lora_trainer import LoraTrainer
     from .prompt_rewriter import FirstFramePromptRewriter
@@ -41,6 +42,7 @@ def _extension():
                 AnchorScorer,
                 AnchorLatentInjector,
                 AnchoredWanSampler,
+                FirstFrameColorMatch,
                 TinyWorldLoader,
                 VideoDataset,
                 LoraTrainer,

@@ -28,7 +28,8 @@ class AnchorLatentInjector(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="A text-to-video model, with its anchor LoRA (Wan 2.2 5B needs none).",
+                    tooltip="A text-to-video model, with its anchor LoRA (Wan 2.2 5B needs none), "
+                    "or an image-to-video one.",
                 ),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the video model."),
                 io.Combo.Input(
@@ -97,6 +98,12 @@ class AnchorLatentInjector(io.ComfyNode):
                     optional=True,
                     tooltip="LATENT of another Anchor Latent Injector, to add an anchor to it.",
                 ),
+                io.ClipVisionOutput.Input(
+                    "clip_vision_output",
+                    optional=True,
+                    tooltip="Only for Wan 2.1 image-to-video models, which can look at the picture "
+                    "through CLIP Vision Encode too.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="Understands anchors; samples as before without them."),
@@ -120,6 +127,7 @@ class AnchorLatentInjector(io.ComfyNode):
         image=None,
         anchor_latent=None,
         latent=None,
+        clip_vision_output=None,
     ) -> io.NodeOutput:
         spec = host.spec_of(model)
         check_size(width, height, spec.size_multiple)
@@ -128,27 +136,52 @@ class AnchorLatentInjector(io.ComfyNode):
         k = latent_frame(at, length, spec.stride_time)
         if (image is None) == (anchor_latent is None):
             raise AnchorError("connect an image or an anchor_latent, exactly one of the two.")
-        if image is not None:
-            z = host.encode_anchor(
+        picture = None if image is None else host.fit(image, width, height, fit)
+        given = anchor_latent["samples"] if picture is None else picture
+        size = (
+            spec.latent_channels,
+            frames,
+            height // spec.stride_space,
+            width // spec.stride_space,
+        )
+        if latent is None:
+            plan = AnchorPlan.empty(len(given) * batch_size, *size)
+        else:
+            plan = _plan_of(latent, size)
+        if spec.image_channels:
+            _check_image_to_video(spec.name, picture, anchor_noise)
+            model, plan = host.with_picture(
+                model,
                 vae,
-                host.fit(image, width, height, fit),
-                together(k, frames, spec.patch_time),
-                spec,
+                plan,
+                picture,
+                at % length,
+                length,
+                added=latent is not None,
+                clip_vision=clip_vision_output,
             )
         else:
-            z = anchor_latent["samples"]
-        h, w = height // spec.stride_space, width // spec.stride_space
-        if latent is None:
-            plan = AnchorPlan.empty(len(z) * batch_size, spec.latent_channels, frames, h, w)
-        else:
-            plan = _plan_of(latent, (spec.latent_channels, frames, h, w))
-        if len(z) * batch_size == len(plan.clean):
-            z = z.repeat_interleave(batch_size, dim=0)
-        plan = plan.with_anchor(k, z, anchor_noise, spec.patch_time)
-        check_softness(plan.mask, spec.process)
-        host.warn_on(cls.hidden.unique_id, host.lora_warning(model))
+            z = given
+            if picture is not None:
+                z = host.encode_anchor(vae, picture, together(k, frames, spec.patch_time), spec)
+            if len(z) * batch_size == len(plan.clean):
+                z = z.repeat_interleave(batch_size, dim=0)
+            plan = plan.with_anchor(k, z, anchor_noise, spec.patch_time)
+            check_softness(plan.mask, spec.process)
         return io.NodeOutput(
             host.anchored_model(model), {"samples": plan.clean, "noise_mask": plan.mask}
+        )
+
+
+def _check_image_to_video(name: str, picture: torch.Tensor | None, anchor_noise: float) -> None:
+    if picture is None:
+        raise AnchorError(
+            f"an anchor_latent is connected, and {name} takes the picture itself. Connect an image."
+        )
+    if anchor_noise:
+        raise AnchorError(
+            f"anchor_noise is {anchor_noise}; {name} has one timestep for all frames and takes its "
+            "picture without noise. Set it to 0."
         )
 
 

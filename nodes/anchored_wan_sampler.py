@@ -110,8 +110,9 @@ class AnchoredWanSampler(io.ComfyNode):
                     step=0.005,
                     optional=True,
                     advanced=True,
-                    tooltip="The sigma below which low_noise_model works. 0.875 is A14B's (the "
-                    "high-noise expert while t is 875 or more). Not used without it.",
+                    tooltip="The sigma below which low_noise_model works. 0.875 is T2V A14B's (the "
+                    "high-noise expert while t is 875 or more), 0.9 is I2V A14B's. Not used "
+                    "without it.",
                 ),
             ],
             outputs=[io.Latent.Output(tooltip="The video, for VAE Decode.")],
@@ -143,6 +144,7 @@ class AnchoredWanSampler(io.ComfyNode):
         low = None
         if low_noise_model is not None:
             host.check_pair(model, low_noise_model)
+            low_noise_model = host.same_pictures(model, low_noise_model)
             low = host.LowNoiseExpert(host.anchored_model(low_noise_model), low_noise_cfg, boundary)
         anchored = low is not None and "noise_mask" in latent
         warning = host.lora_warning(low_noise_model) if anchored else None

@@ -150,6 +150,22 @@ is by far the largest here. For the **14B** choose `wan2.1_t2v_14B_fp8_scaled.sa
         loras=(Lora("fvg_wan21_1_3b", "wan21-1.3b"),),
     ),
     Recipe(
+        name="fvg_wan22_i2v_14b",
+        model="Wan 2.2 I2V A14B",
+        about="""
+**Image-to-video**: Wan 2.2 I2V A14B was made to take a picture, so it needs **no LoRA** (in the
+paper: Factorized I2V + Text). Nodes and wiring are the same; the injector fills the model's own
+image input. Two experts, 832 x 480, 81 frames.
+
+For **Wan 2.1 I2V 14B** put `wan2.1_i2v_480p_14B_fp16.safetensors` into *High-Noise Expert*, delete
+the other loader, and connect *CLIP Vision Encode* (`clip_vision/clip_vision_h.safetensors`) to the
+injector.
+""",
+        prompt="A small green frog sits on a lily pad beside a pink flower. It jumps onto the next "
+        "pad, and the flower rocks on the water.",
+        drawn=_LARGE,
+    ),
+    Recipe(
         name="fvg_cogvideox15_5b",
         model="CogVideoX 1.5 5B",
         about="""

@@ -66,6 +66,14 @@ class BackboneSpec:
     files: tuple[ModelFile, ...] = ()  # as the host's own templates name them
     patch_time: int = 1  # latent frames in a token
     process: Process = FLOW
+    image_channels: int = 0  # of an image-to-video model: a mask and a latent beside the noisy one
+    memory_factor: float | None = None  # of the host's estimate; None: Wan's, which is its width
+    clip_vision: bool = False  # whether it can look at its picture through CLIP vision too
+
+    @property
+    def input_channels(self) -> int:
+        """What the transformer takes."""
+        return self.latent_channels + self.image_channels
 
     @property
     def size_multiple(self) -> int:

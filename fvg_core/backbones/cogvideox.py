@@ -25,6 +25,7 @@ COGVIDEOX15 = BackboneSpec(
     patch_space=2,
     patch_time=2,
     process=V_PREDICTION,
+    memory_factor=2.0,
     fps=16,
     lora_targets=_LINEAR,
     expert_boundary=None,

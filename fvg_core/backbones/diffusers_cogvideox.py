@@ -25,11 +25,14 @@ class DiffusersCogVideoX:
     module: CogVideoXTransformer3DModel
     spec: BackboneSpec
 
-    def __init__(self, module: CogVideoXTransformer3DModel) -> None:
+    def __init__(
+        self, module: CogVideoXTransformer3DModel, spec: BackboneSpec | None = None
+    ) -> None:
+        """`spec`: the module's row, if it is known."""
         self.module = module
         check(module.config)
         dim = module.config.num_attention_heads * module.config.attention_head_dim
-        self.spec = model_of(COGVIDEOX15, dim, module.config.num_layers)
+        self.spec = spec or model_of(COGVIDEOX15, dim, module.config.num_layers)
         take_tokens(module.transformer_blocks, module.norm_out)
 
     @property

@@ -72,7 +72,7 @@ def on_meta(spec: BackboneSpec) -> Backbone:
             module = getattr(diffusers, family.theirs)(**family.here().architecture(spec))
     finally:
         torch.set_default_dtype(before)
-    return getattr(family.here(), family.ours)(module)
+    return getattr(family.here(), family.ours)(module, spec)
 
 
 def _family(folder: Path, config: Mapping) -> _Family:

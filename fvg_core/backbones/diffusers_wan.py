@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FAMILIES = {spec.latent_channels: spec for spec in (WAN21, WAN22_5B)}
 _HEAD = 128  # features of an attention head, in all of them
+_CLIP_VISION = 1280  # features that Wan 2.1 I2V takes of CLIP vision
 
 
 class DiffusersWan:
@@ -26,11 +27,13 @@ class DiffusersWan:
     module: WanTransformer3DModel
     spec: BackboneSpec
 
-    def __init__(self, module: WanTransformer3DModel) -> None:
+    def __init__(self, module: WanTransformer3DModel, spec: BackboneSpec | None = None) -> None:
+        """The row is read from the module, which must be a text-to-video model (or
+        ModelMismatchError); `spec`: of one that is only counted."""
         self.module = module
         config = module.config
         dim = config.num_attention_heads * config.attention_head_dim
-        self.spec = model_of(_family(config.in_channels), dim, config.num_layers)
+        self.spec = spec or model_of(_family(config.in_channels), dim, config.num_layers)
         for block in module.blocks:
             take_frames(block)
 
@@ -78,6 +81,8 @@ def architecture(spec: BackboneSpec) -> dict:
         "attention_head_dim": _HEAD,
         "ffn_dim": size.ffn,
         "num_layers": size.layers,
-        "in_channels": spec.latent_channels,
+        "in_channels": spec.input_channels,
         "out_channels": spec.latent_channels,
+        "image_dim": _CLIP_VISION if spec.clip_vision else None,
+        "added_kv_proj_dim": size.dim if spec.clip_vision else None,
     }

@@ -6,6 +6,7 @@ memory for training is the planner's, which is arithmetic (train/planner.py says
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ class Counted:
     lora_parameters: tuple[int, ...]  # for each of RANKS
     bf16: int
     fp8: int  # linear layers of the blocks in 8 bits, all else in bf16
+    sampling: int  # what the host sets aside for one step of the model's own video, beside weights
     training: tuple[int, ...]  # for each of RANKS, at the model's own size and length
 
 
@@ -44,8 +46,19 @@ def counted(spec: BackboneSpec) -> Counted:
         lora_parameters=tuple(p.lora_parameters for p in plans),
         bf16=2 * (in_blocks + sizes.other),
         fp8=in_blocks + 2 * sizes.other,
+        sampling=working_bytes(spec),
         training=tuple(p.total for p in plans),
     )
+
+
+def working_bytes(spec: BackboneSpec) -> int:
+    """What the host sets aside for a step, both guidance branches at once: its own estimate for
+    bf16 and PyTorch's attention (comfy/model_base.py memory_required; supported_models.py). With
+    8-bit weights too, which it computes with in bf16."""
+    assert spec.size is not None
+    branches, itemsize = 2, 2
+    factor = spec.memory_factor or spec.size.dim / 2222
+    return round(branches * math.prod(latent_shape(spec)) * itemsize * 0.01 * factor * 2**20)
 
 
 def latent_shape(spec: BackboneSpec) -> tuple[int, int, int]:
@@ -61,15 +74,17 @@ def lines(specs: Sequence[BackboneSpec] = MODELS) -> Iterator[str]:
     small, large = RANKS
     head = (
         "Model", "video", "fps", "channels", "steps", "shift", "CFG", "parameters", "bf16 / fp8",
-        "LoRA layers", f"rank {small} / {large}", f"training, rank {small} / {large}",
+        "sampling", "LoRA layers", f"rank {small} / {large}", f"training, rank {small} / {large}",
     )  # fmt: skip
     rows = [head, *(_row(spec, counted(spec)) for spec in specs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).strip()
     yield ""
-    yield "GB are 10^9 bytes. Of two experts, all numbers are for each. Training: one clip at a"
-    yield "time, bf16, gradient checkpointing; python -m fvg_core train says what saves memory."
+    yield "GB are 10^9 bytes. Of two experts, all numbers are for each. Sampling: weights in bf16 /"
+    yield "fp8 and what ComfyUI sets aside for a step; weights that do not fit wait in main memory."
+    yield "Training: one clip at a time, bf16, gradient checkpointing; python -m fvg_core train"
+    yield "says what saves memory. Image-to-video models need no anchor LoRA."
     for spec in specs:
         yield from _needs(spec)
 
@@ -88,9 +103,12 @@ def _row(spec: BackboneSpec, count: Counted) -> tuple[str, ...]:
         cfg,
         f"{count.parameters / 1e9:.2f} B" + (" x 2" if spec.expert_boundary else ""),
         f"{count.bf16 / _GB:.1f} / {count.fp8 / _GB:.1f} GB",
+        f"{(count.bf16 + count.sampling) / _GB:.0f} / {(count.fp8 + count.sampling) / _GB:.0f} GB",
         str(count.lora_layers),
         " / ".join(f"{n / 1e6:.0f}" for n in count.lora_parameters) + " M",
-        " / ".join(f"{size / _GB:.0f}" for size in count.training) + " GB",
+        "-"
+        if spec.image_channels
+        else " / ".join(f"{size / _GB:.0f}" for size in count.training) + " GB",
     )
 
 

@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2 text-to-video models.
+"""Wan 2.1 and 2.2: text to video, and image to video.
 
 Settings for sampling are the authors' (Wan-Video/Wan2.1 and Wan2.2, README and wan/configs); file
 names are those of ComfyUI's own templates (comfyui-workflow-templates 0.11).
@@ -96,5 +96,53 @@ WAN22_5B = BackboneSpec(
         _model("wan2.2_ti2v_5B_fp16"),
         ModelFile("vae", "wan2.2_vae.safetensors"),
         _TEXT_ENCODER,
+    ),
+)
+
+# Image to video: the picture enters through channels of its own, as the models were trained, and
+# one timestep serves all frames. No anchor LoRA is needed (the paper's "Factorized I2V + Text").
+_PICTURE = "the model's own image input: the picture encoded with gray frames, and a mask"
+WAN22_I2V = replace(
+    WAN21,
+    name="Wan 2.2 I2V of another size",
+    expert_boundary=0.900,
+    anchor_rule=_PICTURE,
+    anchor_lora=None,
+    source="Wan-Video/Wan2.2 wan/configs/wan_i2v_A14B.py, wan/image2video.py",
+    sampling=Sampling(
+        steps=40, shift=(5.0,), cfg=3.5, cfg_low_noise=3.5, width=832, height=480, frames=81
+    ),
+    image_channels=4 + 16,
+)
+WAN22_I2V_A14B = replace(
+    WAN22_I2V,
+    name="Wan 2.2 I2V A14B",
+    size=WAN21_14B.size,
+    files=(
+        _model("wan2.2_i2v_high_noise_14B_fp8_scaled"),
+        _model("wan2.2_i2v_low_noise_14B_fp8_scaled"),
+        _VAE21,
+        _TEXT_ENCODER,
+    ),
+)
+WAN21_I2V = replace(
+    WAN22_I2V,
+    name="Wan 2.1 I2V of another size",
+    expert_boundary=None,
+    lora_targets=_LINEAR + r"|blocks\.\d+\.cross_attn\.[kv]_img|img_emb\.proj\.[13]",
+    source="Wan-Video/Wan2.1 wan/configs/wan_i2v_14B.py and wan/image2video.py; generate.py: 40 "
+    "steps, shift 3 at 480p",
+    sampling=Sampling(steps=40, shift=(3.0, 5.0), cfg=5.0, width=832, height=480, frames=81),
+    clip_vision=True,
+)
+WAN21_I2V_14B = replace(
+    WAN21_I2V,
+    name="Wan 2.1 I2V 14B",
+    size=WAN21_14B.size,
+    files=(
+        _model("wan2.1_i2v_480p_14B_fp16"),
+        _VAE21,
+        _TEXT_ENCODER,
+        ModelFile("clip_vision", "clip_vision_h.safetensors"),
     ),
 )

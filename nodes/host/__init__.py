@@ -7,7 +7,8 @@ encode    clips and captions through VAE and CLIP
 graph_key what a node's input depends on, as one hash
 guiders   guidance: an interval of it, two experts in one run
 inputs    inputs that several nodes have
-hold      carries anchors through any sampler of the host
+hold      carries anchors through any sampler of the host; image_to_video: into the models that take
+          a picture by themselves
 llm       language models of the host; beside it those that are CLIPs (clip_llm)
 models    what a MODEL is, and the tiny world's loaders
 notices   warnings on a node
@@ -29,6 +30,7 @@ from .drawing import pipeline_names
 from .graph_key import graph_of, upstream_key
 from .guiders import LowNoiseExpert
 from .hold import anchored_model
+from .image_to_video import same_pictures, sight_warning, with_picture
 from .inputs import Dataset, seed_input, solver_inputs
 from .llm import (
     language_model_folders,
@@ -93,12 +95,14 @@ __all__ = [
     "rewriter_instructions",
     "rewrites_folder",
     "rewriting_watch",
+    "same_pictures",
     "sample_video",
     "save_views",
     "schedule",
     "score",
     "seed_input",
     "settled_stamp",
+    "sight_warning",
     "solver_inputs",
     "spec_of",
     "train_lora",
@@ -107,6 +111,7 @@ __all__ = [
     "views_stamp",
     "wanted_candidates",
     "warn_on",
+    "with_picture",
 ]
 
 # What training needs is imported when it is first used: every start of the host waits for imports.

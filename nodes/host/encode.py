@@ -15,7 +15,7 @@ from ...fvg_core.backbones import BackboneSpec
 from ...fvg_core.data import CachedDataset, Prepared, Target, prepare, stamp
 from ...fvg_core.errors import DataError, ModelMismatchError
 from ...fvg_core.frames import latent_length
-from .models import spec_of, text_features
+from .models import text_features, trainable_spec_of
 from .weights import weights_hash
 
 # What was made in this process, by cache folder, with the clips' folder; and how often something
@@ -60,7 +60,7 @@ def clips_stamp(name: str) -> str:
 
 def cache_dataset(name: str, target: Target, model, vae, clip) -> Prepared:
     """Encode the clips of a folder, with progress; the host can interrupt it between clips."""
-    source, spec = clips_folder(name), spec_of(model)
+    source, spec = clips_folder(name), trainable_spec_of(model)
     _check_vae(vae, spec)
     key = _key(spec, vae, clip)
     short = hashlib.sha256(f"{source.as_posix()} {target} {key}".encode()).hexdigest()[:8]

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, pin
 from ...fvg_core.errors import ModelMismatchError
+from . import image_to_video
 from .cogvideox import has_pairs, wrap_around, wrap_within
-from .models import spec_of
+from .models import spec_of, takes_pictures
 
 _KEY = "fvg_anchors"
 
@@ -60,7 +61,9 @@ class _Run:
 def anchored_model(model):
     """A clone of a MODEL that understands LATENTs with anchors. Harmless without anchors."""
     model = model.clone()
-    if not model.get_wrappers(WrappersMP.OUTER_SAMPLE, _KEY):
+    if takes_pictures(model):
+        image_to_video.add_wrapper(model)
+    elif not model.get_wrappers(WrappersMP.OUTER_SAMPLE, _KEY):
         paired = has_pairs(model)
         if paired:
             wrap_around(model)

@@ -12,18 +12,23 @@ import comfy.utils
 import folder_paths
 from comfy.text_encoders.wan import WanT5Tokenizer, te
 
-from ...fvg_core.backbones import BACKBONES, MODELS, WAN22_A14B, BackboneSpec, model_of, sampled_as
+from ...fvg_core.backbones import (
+    BACKBONES,
+    WAN22_A14B,
+    WAN22_I2V_A14B,
+    BackboneSpec,
+    family_of,
+    model_of,
+    sampled_as,
+)
 from ...fvg_core.backbones.cogvideox import COGVIDEOX15, check_variant
+from ...fvg_core.backbones.refused import load_instead, refusal
 from ...fvg_core.errors import ModelMismatchError, WeightsError
 
 _TINY = Path(__file__).resolve().parents[2] / "fvg_core" / "tiny" / "weights"
 TINY_LORAS = _TINY / "loras"
 _VIDEO = "fvg_tiny_video.safetensors"
 _TINY_SHIFT = 3.0  # the host's default for Wan, 8, is for many more pixels
-_INSTEAD = {
-    "WAN21_Vace": "VACE has its own reference inputs and takes one timestep for all frames",
-    "WAN21_Camera": "the Camera variant takes one timestep for all frames",
-}
 
 
 def register_folders() -> None:
@@ -33,26 +38,47 @@ def register_folders() -> None:
 
 def spec_of(model) -> BackboneSpec:
     """The backbone of a MODEL. Raises ModelMismatchError for one that cannot take anchors."""
-    kind = type(model.model).__name__
-    spec = BACKBONES.get(kind)
-    known = "; ".join(s.name for s in MODELS)
-    if spec is None:
-        why = _INSTEAD.get(kind, "it is not a text-to-video model of a supported family")
+    kind, transformer = type(model.model).__name__, model.model.diffusion_model
+    family = _family_of(model)
+    if kind not in BACKBONES:
+        raise ModelMismatchError(refusal(kind))
+    if family is None:
         raise ModelMismatchError(
-            f"the MODEL is {kind}: {why}. Load one of these as the video model: {known}."
+            f"the MODEL is a control variant of Wan ({_input_channels(model)} input channels): it "
+            f"wants more than a picture. {load_instead()}"
         )
-    transformer = model.model.diffusion_model
-    if spec is COGVIDEOX15:
+    if family is COGVIDEOX15:
         check_variant(transformer.in_channels, transformer.patch_size_t)
-        return model_of(spec, transformer.dim, len(transformer.blocks))
-    taken = transformer.patch_embedding.weight.shape[1]
-    if taken != spec.latent_channels:
+    return model_of(family, transformer.dim, len(transformer.blocks))
+
+
+def takes_pictures(model) -> bool:
+    """Whether a MODEL is an image-to-video model that we know."""
+    family = _family_of(model)
+    return family is not None and family.image_channels > 0
+
+
+def _family_of(model) -> BackboneSpec | None:
+    kind = type(model.model).__name__
+    if kind not in BACKBONES or BACKBONES[kind] is COGVIDEOX15:
+        return BACKBONES.get(kind)
+    looks = model.model.diffusion_model.img_emb is not None
+    return family_of(kind, _input_channels(model), looks)
+
+
+def _input_channels(model) -> int:
+    return model.model.diffusion_model.patch_embedding.weight.shape[1]
+
+
+def trainable_spec_of(model) -> BackboneSpec:
+    """The backbone of a MODEL that an anchor LoRA can be trained for, or ModelMismatchError."""
+    spec = spec_of(model)
+    if spec.image_channels:
         raise ModelMismatchError(
-            f"the MODEL is an image-to-video or control variant ({taken} input channels instead "
-            f"of {spec.latent_channels}). Give it its picture through the stock node "
-            f"WanImageToVideo, or load the text-to-video model: {known}."
+            f"the MODEL is {spec.name}, which was made to take a picture and needs no anchor LoRA. "
+            "Train one for a text-to-video model."
         )
-    return model_of(spec, transformer.dim, transformer.num_layers)
+    return spec
 
 
 def text_features(model) -> int:
@@ -69,8 +95,9 @@ def check_pair(high, low) -> None:
     if spec.expert_boundary is None or other != spec:
         raise ModelMismatchError(
             f"model is {spec.name} and low_noise_model is {other.name}; two experts that share a "
-            f"run are those of {WAN22_A14B.name}. Connect its high-noise expert to model and its "
-            "low-noise expert to low_noise_model, or leave low_noise_model open."
+            f"run are those of {WAN22_A14B.name}, or of {WAN22_I2V_A14B.name}. Connect the "
+            "high-noise expert to model and its low-noise expert to low_noise_model, or leave "
+            "low_noise_model open."
         )
 
 

@@ -17,7 +17,7 @@ from ...fvg_core.errors import ModelMismatchError
 from ...fvg_core.pairs import token_times
 from ...fvg_core.process import TIMESTEPS
 from .cogvideox import has_pairs
-from .models import spec_of, text_features
+from .models import text_features, trainable_spec_of
 
 _PLAIN_TOKENS = 2048  # beyond them the matrix of plain attention grows too large
 
@@ -30,7 +30,7 @@ class HostWan:
     def __init__(self, model, dtype: torch.dtype) -> None:
         """`dtype` is what autocast will compute in. Raises ModelMismatchError for a MODEL that
         cannot be trained."""
-        self.spec = spec_of(model)
+        self.spec = trainable_spec_of(model)
         self.text_features = text_features(model)
         self._patcher = _second_copy(model)
         self.module: nn.Module = self._patcher.model.diffusion_model

@@ -5,9 +5,25 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from fvg_core.backbones import BACKBONES, MODELS, BackboneSpec, model_of, sampled_as
+from fvg_core.backbones import (
+    BACKBONES,
+    IMAGE_TO_VIDEO,
+    MODELS,
+    BackboneSpec,
+    family_of,
+    model_of,
+    sampled_as,
+)
 from fvg_core.backbones.cogvideox import COGVIDEOX15_5B, check_variant
-from fvg_core.backbones.wan import WAN21, WAN21_1_3B, WAN21_14B, WAN22_5B, WAN22_A14B
+from fvg_core.backbones.wan import (
+    WAN21,
+    WAN21_1_3B,
+    WAN21_14B,
+    WAN21_I2V_14B,
+    WAN22_5B,
+    WAN22_A14B,
+    WAN22_I2V_A14B,
+)
 from fvg_core.errors import ModelMismatchError
 
 
@@ -83,7 +99,8 @@ def test_a_published_model_has_all_its_facts_and_can_hold_its_own_video(spec):
     assert [f.folder for f in spec.files].count("diffusion_models") == 1 + bool(own.cfg_low_noise)
     assert {"vae", "text_encoders"} <= {f.folder for f in spec.files}
     assert all(f.name.endswith(".safetensors") for f in spec.files)
-    assert spec.needs_lora == (spec.host_class != "WAN22")  # the 5B knows clean frames
+    # The 5B knows clean frames, and the image-to-video models take their picture by themselves.
+    assert spec.needs_lora == (spec.host_class != "WAN22" and not spec.image_channels)
     assert (spec.expert_boundary is None) == (own.cfg_low_noise is None)
 
 
@@ -104,10 +121,24 @@ def test_a_14b_and_an_expert_cannot_be_told_apart_and_the_row_says_so():
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_a_model_is_sampled_as_its_authors_do_alone_or_as_a_pair(spec):
-    row = model_of(BACKBONES[spec.host_class], spec.size.dim, spec.size.layers)
+    family = family_of(spec.host_class, spec.input_channels, spec.clip_vision)
+    row = model_of(family, spec.size.dim, spec.size.layers)
     assert sampled_as(row, pair=spec.expert_boundary is not None).sampling == spec.sampling
 
 
 def test_a_size_that_nobody_has_published_is_sampled_as_its_family():
     assert sampled_as(WAN21, pair=False) is sampled_as(WAN21, pair=True) is WAN21
     assert WAN21.sampling is not None
+
+
+def test_image_to_video_models_are_told_by_their_input():
+    wan21, wan22 = IMAGE_TO_VIDEO
+    assert family_of("WAN21", 16, False) is WAN21
+    assert family_of("WAN21", 36, True) is wan21
+    assert family_of("WAN21", 36, False) is wan22
+    assert family_of("WAN21", 48, True) is None  # control variants
+    assert family_of("WAN22", 36, False) is None
+    assert model_of(wan21, 5120, 40) is WAN21_I2V_14B
+    assert model_of(wan22, 5120, 40) is WAN22_I2V_A14B
+    assert model_of(wan22, 1536, 30) is wan22
+    assert model_of(WAN21, 5120, 40).image_channels == 0

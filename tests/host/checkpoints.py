@@ -24,8 +24,7 @@ _MARKS: dict[str, tuple[int, dict[str, tuple[int, ...]]]] = {
     "wan21_vace": (16, _VACE),
     "wan21_camera": (32, {**_CAMERA, **_IMAGE}),
     "wan22_camera": (36, _CAMERA),
-    "wan21_i2v": (36, _IMAGE),
-    "wan22_a14b_i2v": (36, {}),
+    "wan21_fun_control": (48, _IMAGE),
     "wan22_5b": (48, {}),
 }
 FAMILIES = (*_MARKS, "ltxv")
@@ -59,6 +58,43 @@ def _wan(family: str) -> tuple[dict[str, torch.Tensor], dict]:
     if "control_adapter.conv.weight" in marks:
         sizes["in_dim_control_adapter"] = 1
     return tensors, sizes
+
+
+def write_image_to_video(folder: Path, *, clip_vision: bool, seed: int = 0) -> str:
+    """An image-to-video Wan with the tiny one's weights, and random ones where it has none: it
+    sees its picture. Of the shape of Wan 2.1 (clip_vision) or 2.2; its file name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(seed)
+    with safe_open(TINY, "pt") as file:
+        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        config = json.loads(file.metadata()["config"])["transformer"]
+    draw = lambda *shape: torch.randn(*shape, generator=generator) * shape[-1] ** -0.5
+    dim, patch = config["dim"], tensors["patch_embedding.weight"]
+    picture = draw(dim, 20, *patch.shape[2:]) * 0.2
+    tensors["patch_embedding.weight"] = torch.cat([patch, picture], dim=1)
+    if clip_vision:
+        tensors |= _image_layers(dim, config["num_layers"], draw)
+    sizes = {k: v for k, v in config.items() if k not in ("model_type", "in_dim")}
+    name = f"image_to_video_{'2.1' if clip_vision else '2.2'}_{seed}.safetensors"
+    save_file(tensors, folder / name, metadata={"config": json.dumps({"transformer": sizes})})
+    return name
+
+
+def _image_layers(dim: int, layers: int, draw) -> dict[str, torch.Tensor]:
+    """What Wan 2.1 I2V has for CLIP vision's 1,280 features: an embedder, and keys and values."""
+    tensors = {
+        "img_emb.proj.0.weight": torch.ones(1280), "img_emb.proj.0.bias": torch.zeros(1280),
+        "img_emb.proj.1.weight": draw(1280, 1280), "img_emb.proj.1.bias": torch.zeros(1280),
+        "img_emb.proj.3.weight": draw(dim, 1280), "img_emb.proj.3.bias": torch.zeros(dim),
+        "img_emb.proj.4.weight": torch.ones(dim), "img_emb.proj.4.bias": torch.zeros(dim),
+    }  # fmt: skip
+    for i in range(layers):
+        block = f"blocks.{i}.cross_attn"
+        for name in ("k_img", "v_img"):
+            tensors[f"{block}.{name}.weight"] = draw(dim, dim)
+            tensors[f"{block}.{name}.bias"] = torch.zeros(dim)
+        tensors[f"{block}.norm_k_img.weight"] = torch.ones(dim)
+    return tensors
 
 
 def _ltxv() -> tuple[dict[str, torch.Tensor], dict]:

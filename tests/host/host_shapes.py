@@ -3,7 +3,8 @@
     python host_shapes.py <ComfyUI> < shapes.json > found.json
 
 shapes.json: {model: {tensor: shape}}. found.json: {model: the class of the host's model object, its
-width and blocks, the scale of its latents, and the names and shapes of its own transformer}.
+width, blocks and inputs, the scale of its latents, the factor of its working memory, and the names
+and shapes of its own transformer}.
 """
 
 import json
@@ -32,6 +33,11 @@ def found(shapes: dict[str, list[int]]) -> dict:
         "dim": own.dim,
         "layers": len(own.blocks),
         "latent_scale": getattr(model.latent_format, "scale_factor", 1.0),
+        "channels": own.patch_embedding.weight.shape[1]
+        if hasattr(own, "patch_embedding")
+        else own.in_channels,
+        "memory_factor": model.memory_usage_factor,
+        "clip_vision": getattr(own, "img_emb", None) is not None,
         "shapes": {name: list(tensor.shape) for name, tensor in own.state_dict().items()},
     }
 

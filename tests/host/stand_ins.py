@@ -87,10 +87,21 @@ def _cogvideox_lora(path: Path) -> None:
     save_file(state, path)
 
 
+def _image_to_video(seed: int) -> Writer:
+    def write(path: Path) -> None:
+        folder = path.parent
+        made = checkpoints.write_image_to_video(folder, clip_vision=False, seed=seed)
+        shutil.move(folder / made, path)
+
+    return write
+
+
 WRITERS: dict[str, Writer] = {
     "wan2.1_t2v_1.3B_fp16": _tiny("fvg_tiny_video"),
     "wan2.2_t2v_high_noise_14B_fp8_scaled": _tiny("fvg_tiny_video"),
     "wan2.2_t2v_low_noise_14B_fp8_scaled": _other_expert,
+    "wan2.2_i2v_high_noise_14B_fp8_scaled": _image_to_video(10),
+    "wan2.2_i2v_low_noise_14B_fp8_scaled": _image_to_video(11),
     "wan2.2_ti2v_5B_fp16": _random("wan22_5b"),
     "wan_2.1_vae": _tiny("fvg_tiny_vae"),
     "qwen_image_vae": _tiny("fvg_tiny_vae"),  # the same architecture

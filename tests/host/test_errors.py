@@ -188,12 +188,11 @@ def other_model(bench, family: str) -> Builder:
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("wan21_vace", ["WAN21_Vace", "VACE has its own reference inputs"]),
+        ("wan21_vace", ["WAN21_Vace", "VACE, which has its own reference inputs"]),
         ("wan21_camera", ["WAN21_Camera", "one timestep for all frames"]),
         ("wan22_camera", ["WAN21_Camera", "one timestep for all frames"]),
-        ("wan21_i2v", ["image-to-video", "36 input channels instead of 16", "WanImageToVideo"]),
-        ("wan22_a14b_i2v", ["image-to-video", "36 input channels instead of 16"]),
-        ("ltxv", ["LTXV", "not a text-to-video model of a supported family"]),
+        ("wan21_fun_control", ["control variant of Wan", "48 input channels"]),
+        ("ltxv", ["LTXV", "a video model of another family"]),
     ],
 )
 def test_a_model_that_cannot_take_anchors(bench, family, words):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fvg_core.backbones import BACKBONES, MODELS, model_of
+from fvg_core.backbones import MODELS, family_of, model_of
 from fvg_core.backbones.cogvideox import COGVIDEOX15_5B
 from fvg_core.backbones.diffusers_models import on_meta
+from fvg_core.backbones.table import working_bytes
 
 pytestmark = pytest.mark.host
 
@@ -52,7 +53,8 @@ def test_the_host_builds_what_diffusers_has(shapes, found, spec):
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_the_row_is_found_from_the_hosts_model(found, spec):
     model = found[spec.name]
-    row = model_of(BACKBONES[model["class"]], model["dim"], model["layers"])
+    family = family_of(model["class"], model["channels"], model["clip_vision"])
+    row = model_of(family, model["dim"], model["layers"])
     assert spec.name in row.name
     assert row.size == spec.size
     assert row.latent_channels == spec.latent_channels
@@ -62,3 +64,12 @@ def test_the_row_is_found_from_the_hosts_model(found, spec):
 def test_the_real_cogvideox_has_the_latent_scale_of_its_vae(found):
     """0.7 (the VAE's config); the small ones of the other tests have the 2B's."""
     assert found[COGVIDEOX15_5B.name]["latent_scale"] == 0.7
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_working_memory_is_the_hosts_estimate(found, spec):
+    """BaseModel.memory_required for both branches, where PyTorch's attention is in use."""
+    own = spec.sampling
+    positions = own.width * own.height // spec.stride_space**2 * ((own.frames - 1) // 4 + 1)
+    expected = 2 * positions * 2 * 0.01 * found[spec.name]["memory_factor"] * 1024**2
+    assert working_bytes(spec) == pytest.approx(expected, rel=1e-6)

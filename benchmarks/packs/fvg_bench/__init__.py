@@ -1,16 +1,17 @@
-"""Nodes that only the benchmarks use: a larger random Wan, and stopwatches around sampling and
-training."""
+"""Nodes that only the benchmarks use: a larger random Wan, stopwatches around sampling and
+training, and changes to sampling that are in no other node."""
 
 
 async def comfy_entrypoint():
     from comfy_api.latest import ComfyExtension
 
+    from .options import Candidate
     from .steps import TimeSteps
     from .training import EncodeAnew, StartTraining, StopTraining
     from .wan import RandomWan
 
     class Extension(ComfyExtension):
         async def get_node_list(self):
-            return [RandomWan, TimeSteps, StartTraining, StopTraining, EncodeAnew]
+            return [RandomWan, Candidate, TimeSteps, StartTraining, StopTraining, EncodeAnew]
 
     return Extension()

@@ -5,6 +5,7 @@ from pathlib import Path
 import folder_paths
 import torch
 from comfy import model_management
+from comfy.clip_vision import Output
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
@@ -171,9 +172,29 @@ class RandomLatent(io.ComfyNode):
         )
 
 
+class RandomClipVision(io.ComfyNode):
+    """Stands for what CLIP vision makes of a picture: the stock loader takes no small one."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FVGRandomClipVision",
+            inputs=[io.Int.Input("seed")],
+            outputs=[io.ClipVisionOutput.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed):
+        out = Output()
+        out["penultimate_hidden_states"] = torch.randn(
+            1, 257, 1280, generator=torch.manual_seed(seed)
+        )
+        return io.NodeOutput(out)
+
+
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Mutation, ReferenceEuler, RandomLatent]
+        return [Probe, Mutation, ReferenceEuler, RandomLatent, RandomClipVision]
 
 
 async def comfy_entrypoint():

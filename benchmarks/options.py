@@ -1,0 +1,249 @@
+"""What helps an anchored video, of all that is off by default? The tiny world's checker, paired.
+
+`python -m benchmarks.options [--prompts 80]` animates the true first frame of held-out two-object
+scenes through a real ComfyUI, once as the sampler does by default and once for each candidate, with
+the same seeds. Writes `benchmarks/results/<date>/options.{jsonl,json,md}`. Interrupt and run again:
+it goes on.
+
+A candidate wins where its difference from the default, over the scenes, is above 0 by more than
+the interval: 95% for all candidates together (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import io
+import json
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageSequence
+from scipy.stats import norm
+
+from benchmarks import report
+from benchmarks.composition import SAMPLING
+from benchmarks.machine import describe
+from dev.host import prepare
+from dev.recipe import describe_pack
+from dev.server import ComfyServer
+from fvg_core.bench.client import ComfyClient
+from fvg_core.colors import match_first_frame
+from fvg_core.tiny.checker import check_video
+from fvg_core.tiny.world import FRAMES, MOTIONS, SIZE, Scene, render, sample_scene
+
+PACKS = Path(__file__).parent / "packs"
+LORA = "fvg_tiny_anchor_lora.safetensors"
+SEEDS = 2
+DEFAULT, COLORS_MATCHED = "default", "colours matched"
+# By candidate: what changes in the injector, in the sampler, and the bench pack's node.
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
+    DEFAULT: ({}, {}, None),
+    "anchor_noise 0.1": ({"anchor_noise": 0.1}, {}, None),
+    "anchor_noise 0.2": ({"anchor_noise": 0.2}, {}, None),
+    "guidance, first half": ({}, {"guidance_end": 0.5}, None),
+    "guidance, not the first quarter": ({}, {"guidance_start": 0.25}, None),
+    "falling guidance": ({}, {}, "falling guidance"),
+    "rising guidance": ({}, {}, "rising guidance"),
+    "negative without anchor": ({}, {}, "negative without anchor"),
+    "low-pass": ({}, {}, "low-pass"),
+    "less attention": ({}, {}, "less attention"),
+}
+FIGURES = ("objects", "motion", "psnr", "shift")
+BETTER = {"objects": 1, "motion": 1, "psnr": 1, "shift": -1}
+
+
+def scenes(count: int) -> list[Scene]:
+    """Held-out scenes of two objects; none was looked at to choose a setting."""
+    rng = random.Random(2031)
+    return [sample_scene(rng, 2, held_out=True) for _ in range(count)]
+
+
+def graph(anchor_file: str, scene: Scene, seed: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """All variants on one scene, SEEDS videos each, and the save node of each."""
+    nodes: dict[str, Any] = {}
+
+    def add(name: str, class_type: str, **inputs: Any) -> str:
+        nodes[name] = {"class_type": class_type, "inputs": inputs}
+        return name
+
+    add("world", "FVGTinyWorldLoader")
+    add("lora", "LoraLoaderModelOnly", model=["world", 0], lora_name=LORA, strength_model=1.0)
+    add("positive", "CLIPTextEncode", clip=["world", 2], text=scene.caption)
+    add("negative", "CLIPTextEncode", clip=["world", 2], text="")
+    add("anchor", "LoadImage", image=anchor_file)
+    saves = {}
+    for variant, (injected, sampled, candidate) in VARIANTS.items():
+        anchor = {"image": ["anchor", 0], "frame": "first", "pixel_frame": 0, "fit": "crop"}
+        size = {"width": SIZE, "height": SIZE, "length": FRAMES, "batch_size": SEEDS}
+        anchor |= {"anchor_noise": 0.0, **injected}
+        world = {"model": ["lora", 0], "vae": ["world", 3]}
+        add(f"{variant}/inject", "FVGAnchorLatentInjector", **world, **size, **anchor)
+        model = f"{variant}/inject"
+        if candidate:
+            model = add(f"{variant}/option", "FVGBenchCandidate", model=[model, 0], kind=candidate)
+        given = {"model": [model, 0], "latent": [f"{variant}/inject", 1], "seed": seed}
+        given |= {"positive": ["positive", 0], "negative": ["negative", 0]}
+        add(f"{variant}/sample", "FVGAnchoredWanSampler", **given, **{**SAMPLING, **sampled})
+        add(f"{variant}/decode", "VAEDecode", samples=[f"{variant}/sample", 0], vae=["world", 3])
+        saves[variant] = add(
+            f"{variant}/save", "SaveAnimatedWEBP", images=[f"{variant}/decode", 0],
+            filename_prefix="options", fps=8.0, lossless=True, quality=100, method="fastest",
+        )  # fmt: skip
+    return nodes, saves
+
+
+def judge(client: ComfyClient, scene: Scene, index: int) -> dict[str, Any]:
+    """Run one scene. Returns per variant the means over SEEDS videos of FIGURES."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"option_anchor_{index:04d}.png"
+        Image.fromarray(render([scene], [0])[0, 0].numpy()).save(picture)
+        anchor_file = client.upload_image(picture)
+    prompt, saves = graph(anchor_file, scene, seed=1000 * index)
+    result = client.run(prompt)
+    truth = render([scene])[0].numpy()
+    found = {}
+    for variant, node in saves.items():
+        videos = _videos(client.fetch(result.files(node)[0]))
+        found[variant] = _figures(videos, scene, truth)
+        if variant == DEFAULT:
+            matched = [match_colors(video) for video in videos]
+            found[COLORS_MATCHED] = _figures(matched, scene, truth)
+    return {"index": index, "caption": scene.caption, "variants": found}
+
+
+def _videos(data: bytes) -> list[np.ndarray]:
+    pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
+    frames = np.stack([np.array(page.convert("RGB")) for page in pages])
+    return list(frames.reshape(SEEDS, FRAMES, SIZE, SIZE, 3))
+
+
+def match_colors(video: np.ndarray) -> np.ndarray:
+    """uint8 pixels [F, H, W, 3] as First-Frame Color Match gives them."""
+    matched = match_first_frame(torch.from_numpy(video) / 255)
+    return (matched * 255).round().to(torch.uint8).numpy()
+
+
+def _figures(videos: list[np.ndarray], scene: Scene, truth: np.ndarray) -> dict[str, float]:
+    """objects: share right in colour, shape and motion; motion: share of the moving ones that move
+    as told; psnr: of frames 1.. against the drawn clip, dB; shift: of the mean colour, after frame
+    0, in levels of 255."""
+    verdicts = [check_video(video, scene).objects for video in videos]
+    moving = [MOTIONS[t.motion] != (0, 0) for t in scene.things]
+    motion = [o.motion for v in verdicts for o, moves in zip(v, moving, strict=True) if moves]
+    difference = [video[1:].astype(np.float64) - truth[1:] for video in videos]
+    means = [video.astype(np.float64).mean((1, 2)) for video in videos]
+    return {
+        "objects": float(np.mean([o.correct for v in verdicts for o in v])),
+        "motion": float(np.mean(motion)) if motion else float("nan"),
+        "psnr": float(np.mean([10 * np.log10(255**2 / (d**2).mean()) for d in difference])),
+        "shift": float(np.mean([np.abs(m[1:] - m[0]).mean() for m in means])),
+    }
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """By variant and figure: its mean, the paired difference from the default, its interval."""
+    candidates = [name for name in rows[0]["variants"] if name != DEFAULT]
+    z = norm.ppf(1 - 0.025 / len(candidates))
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for name in (DEFAULT, *candidates):
+        for figure in FIGURES:
+            pairs = [(r["variants"][name][figure], r["variants"][DEFAULT][figure]) for r in rows]
+            values, defaults = np.array([p for p in pairs if not np.isnan(p).any()]).T
+            gain = values - defaults
+            error = float(np.std(gain, ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else 0.0
+            table.setdefault(name, {})[figure] = {
+                "mean": float(values.mean()),
+                "difference": float(gain.mean()),
+                "interval": float(z * error),
+            }
+    return table
+
+
+def wins(table: dict[str, dict[str, dict[str, float]]], name: str) -> dict[str, int]:
+    """By figure: 1 where a variant is better than the default beyond the interval, -1 worse, 0."""
+    return {
+        figure: int(np.sign(cell["difference"])) * BETTER[figure]
+        if abs(cell["difference"]) > cell["interval"]
+        else 0
+        for figure, cell in table[name].items()
+    }
+
+
+def page(record: dict[str, Any]) -> str:
+    """The record as a table a person reads."""
+    lines = [
+        f"# Options of anchored sampling on the tiny world, {record['date']}",
+        "",
+        f"{record['prompts']} held-out scenes of two objects, true first frame and LoRA, {SEEDS} "
+        f"seeds each, {SAMPLING['steps']} steps, cfg {SAMPLING['cfg']}, through ComfyUI "
+        f"{record['machine']['comfyui']}, commit `{record['commit']}`. Differences from the "
+        "default on the same scenes and seeds, +- 95% for all candidates together; **bold** where "
+        "it is better beyond that, *italic* where worse.",
+        "",
+        "| | objects right | motion right | PSNR against the drawn clip, dB | colour shift |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in record["table"].items():
+        if name == DEFAULT:
+            cells = [f"{row[figure]['mean']:.3f}" for figure in FIGURES]
+        else:
+            marks = wins(record["table"], name)
+            cells = [_cell(row[figure], marks[figure]) for figure in FIGURES]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(cell: dict[str, float], mark: int) -> str:
+    text = f"{cell['difference']:+.3f} +- {cell['interval']:.3f}"
+    return {1: f"**{text}**", -1: f"*{text}*", 0: text}[mark]
+
+
+def write(done: Path, folder: Path, install) -> str:
+    """The record of all rows in `done`, and its page, into a folder. Returns the page."""
+    rows = [json.loads(line) for line in done.read_text().splitlines()]
+    record = {
+        "date": datetime.date.today().isoformat(),
+        "prompts": len(rows),
+        "machine": describe(install),
+        "commit": describe_pack()["commit"],
+        "sampling": SAMPLING,
+        "table": summarise(rows),
+    }
+    report.write(record, page(record), folder, "options")
+    return page(record)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.options", description=__doc__)
+    parser.add_argument("--prompts", type=int, default=80)
+    parser.add_argument("--out", type=Path, help="folder instead of benchmarks/results/<date>")
+    options = parser.parse_args()
+    folder = options.out or report.RESULTS / datetime.date.today().isoformat()
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "options.jsonl"
+    known = {json.loads(line)["index"] for line in done.read_text().splitlines()} if (
+        done.exists()
+    ) else set()  # fmt: skip
+    todo = [(i, s) for i, s in enumerate(scenes(options.prompts)) if i not in known]
+    install = prepare()
+    if todo:
+        with (
+            tempfile.TemporaryDirectory() as base,
+            ComfyServer(install, Path(base), custom_nodes=[PACKS], only_pack=True) as server,
+            ComfyClient(server.url) as client,
+            done.open("a") as out,
+        ):
+            for i, scene in todo:
+                out.write(json.dumps(judge(client, scene, i)) + "\n")
+                out.flush()
+                print(f"{i + 1}/{options.prompts} {scene.caption}", flush=True)
+    print(write(done, folder, install))
+
+
+if __name__ == "__main__":
+    main()
