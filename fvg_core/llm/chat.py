@@ -33,13 +33,12 @@ class Template:
 
     def write(self, messages: Sequence[Message]) -> str:
         """The chat, up to where the reply begins."""
-        turns = plain(messages if self.system else without_system(messages))
+        turns = [replace(m, text=self.picture * len(m.images) + m.text) for m in plain(messages)]
+        turns = turns if self.system else without_system(turns)
         roles = {"assistant": self.assistant}
         # Replaced, not formatted: the braces of JSON are text.
         written = (
-            self.turn.replace("{role}", roles.get(m.role, m.role)).replace(
-                "{text}", self.picture * len(m.images) + m.text
-            )
+            self.turn.replace("{role}", roles.get(m.role, m.role)).replace("{text}", m.text)
             for m in turns
         )
         return "".join(written) + self.opening
