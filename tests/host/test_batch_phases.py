@@ -66,7 +66,7 @@ def test_rewrites_then_anchors_then_videos(batch: Batch, asked: list[str], clien
     status, said = batch.run(*llm, "--stop-after", "anchors")
     assert status == 3, said
     (failed,) = batch.lines("rewrites/failed.jsonl")
-    assert "out of words" in failed["error"]
+    assert "status 400" in failed["error"]
     assert not batch.lines("anchors/failed.jsonl")  # it was not tried again
     assert len(asked) == 3
     written = batch.lines("rewrites/manifest.jsonl")
