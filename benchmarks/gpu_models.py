@@ -27,7 +27,7 @@ from fvg_pack.fvg_core.backbones.table import latent_shape
 from fvg_pack.fvg_core.guidance import GuidanceInterval
 from fvg_pack.nodes.host.guiders import LowNoiseExpert
 from fvg_pack.nodes.host.hold import anchored_model
-from fvg_pack.nodes.host.sampling import flow_schedule, sample_video
+from fvg_pack.nodes.host.sampling import sample_video, schedule
 
 TEXT = (512, 4096)  # tokens and features of UMT5 XXL
 _VAES = {
@@ -96,7 +96,7 @@ class Bench:
         changed = [change(model) for model in self.experts]
         models = [clock.attached(model) for model in changed]
         self.kept += [*changed, *models]
-        sigmas = flow_schedule("simple", steps, own.shift[0])
+        sigmas = schedule(models[0], "simple", steps, own.shift[0])
         if kind == "stock":
             guider = comfy.samplers.CFGGuider(models[0])
             guider.set_conds(**self.prompts)
