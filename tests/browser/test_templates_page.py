@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(300)]
 
 TEMPLATES = sorted(PACK.glob("workflows/*.json"))
 STEPS = ["1  Prompt", "2  Anchor", "3  Choose", "4  Animate"]
-OF_THE_TINY_WORLD = {"fvg_tiny", "fvg_train_anchor_lora"}  # they have groups of their own
+OF_THE_TINY_WORLD = {"fvg_tiny", "fvg_train_anchor_lora"}  # they bring their files and groups
 # As they are drawn: [type, left, top, width, height] of nodes, title bars included, and groups.
 NODES = """() => window.app.graph.nodes.map(n => [n.type, ...n.getBounding()])"""
 GROUPS = """() => window.app.graph.groups.map(g => [g.title, ...g._bounding])"""
@@ -42,7 +42,8 @@ WIRE = """() => {
 def page(comfy: ComfyServer, open_editor) -> Editor:
     """An editor on a server that has all files."""
     with ComfyClient(comfy.url) as client:
-        stand_ins.write(comfy, client, map(load_workflow, TEMPLATES))
+        named = [path for path in TEMPLATES if path.stem not in OF_THE_TINY_WORLD]
+        stand_ins.write(comfy, client, map(load_workflow, named))
     return open_editor(comfy)
 
 
