@@ -42,6 +42,11 @@ def captions(count: int, seed: int = 8) -> list[str]:
     return list(found)
 
 
+def finished(out: Path) -> int:
+    """Works of a batch done so far, in all phases."""
+    return sum(path.read_bytes().count(b"\n") for path in out.rglob("manifest.jsonl"))
+
+
 @dataclass
 class Client:
     """The batch command on the folder `out`; `arguments` say what it runs."""
@@ -81,8 +86,7 @@ class Client:
         return status == 0
 
     def finished(self) -> int:
-        """Works done so far, in all phases."""
-        return sum(path.read_bytes().count(b"\n") for path in self.out.rglob("manifest.jsonl"))
+        return finished(self.out)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import itertools
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,11 +16,11 @@ from ..errors import BatchError
 from .anchors import Pictures
 from .contact_sheet import write_contact_sheet
 from .modes import FVG
-from .phases import DRAWINGS, PHASES, VIDEOS, Phase, begun, homes
+from .phases import DRAWINGS, PHASES, VIDEOS, Phase, earlier_parts, homes
 from .progress import Progress
 from .prompt_list import Entry
 from .results import UnreachableError
-from .runner import Patience, Runner
+from .runner import Patience, Runner, none_answered
 from .servers import Server
 from .store import Store
 from .template import Template
@@ -100,7 +102,8 @@ async def _met(
     async with contextlib.AsyncExitStack() as stack:
         for server in servers:
             await stack.enter_async_context(server.remote)
-        await _greet(servers)
+        begun = any((request.out / phase.folder / "batch.json").exists() for phase in PHASES)
+        await _greet(servers, request.patience.gone_s if begun else 0)
         assert loaded.template is not None  # one server has answered
         yield servers, loaded.template
 
@@ -111,8 +114,11 @@ async def _run_phase(request: Request, phase: Phase, total: int, lost: set[str])
         async with _met(request, store.id) as (servers, template):
             store.start_failures()
             works = (template.work(entry, seed) for entry, seed in request.each())
-            left = (w for w in works if not lost.intersection(p.key for p in begun(phase, w)))
-            parts = (some for w in (left if lost else works) if (some := phase.part(w)) is not None)
+            if lost:
+                works = (
+                    w for w in works if not any(p.key in lost for p in earlier_parts(phase, w))
+                )
+            parts = (some for work in works if (some := phase.part(work)) is not None)
             previews = request.out if request.previews else None
             home = homes(request.out, phase)
             with Progress(total, phase.name, previews) as report:
@@ -139,15 +145,27 @@ class Loader:
         self.template = self.template or loaded
 
 
-async def _greet(servers: list[Server]) -> None:
-    """Meet every server; those that do not answer may come later, but one must be there."""
+async def _greet(servers: list[Server], wait_s: float) -> None:
+    """Meet every server; those that do not answer may come later, but one must be there.
+
+    Where none answers, one is waited for as long as `wait_s`.
+    """
     for server in servers:
         try:
             await server.greet()
         except UnreachableError as error:
-            if server is servers[-1] and not any(other.alive for other in servers):
+            if not wait_s and server is servers[-1] and not any(other.alive for other in servers):
                 raise
             print(f"{error} Going on without it until it answers.", file=sys.stderr)
+    if any(server.alive for server in servers):
+        return
+    say = functools.partial(print, file=sys.stderr)
+    tasks = [asyncio.create_task(server.come_back(say)) for server in servers]
+    done, waiting = await asyncio.wait(tasks, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    if not done:
+        raise none_answered(wait_s)
 
 
 def _check(template: Template, request: Request) -> int:

@@ -68,7 +68,7 @@ VIDEOS = Phase("videos", "", lambda work: work, lambda template: True)
 PHASES = (REWRITES, DRAWINGS, VIDEOS)
 
 
-def begun(phase: Phase, work: Work) -> Iterator[Work]:
+def earlier_parts(phase: Phase, work: Work) -> Iterator[Work]:
     """The parts of `work` that earlier phases do, the latest first."""
     for earlier in PHASES[: PHASES.index(phase)][::-1]:
         if part := earlier.part(work):
@@ -86,7 +86,7 @@ def homes(out: Path, phase: Phase) -> Callable[[Work], str | None]:
         return lambda work: None
 
     def home(work: Work) -> str | None:
-        parts = begun(phase, work)
+        parts = earlier_parts(phase, work)
         return next((places[part.key] for part in parts if part.key in places), None)
 
     return home

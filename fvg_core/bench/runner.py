@@ -107,10 +107,7 @@ class Runner:
                     return
                 except asyncio.TimeoutError:
                     if not any(other.alive for other in self.servers):
-                        raise BatchError(
-                            f"No server answered for {self.patience.gone_s / 60:.0f} minutes. What "
-                            "is finished is kept; the same command goes on."
-                        ) from None
+                        raise none_answered(self.patience.gone_s) from None
 
     async def _do(self, server: Server, job: Job) -> None:
         started = time.monotonic()
@@ -176,6 +173,13 @@ class Runner:
         finally:
             for part, _ in parts:
                 part.unlink(missing_ok=True)
+
+
+def none_answered(seconds: float) -> BatchError:
+    return BatchError(
+        f"No server answered for {seconds / 60:.0f} minutes. What is finished is kept; the same "
+        "command goes on."
+    )
 
 
 def recipe(work: Work) -> Json:

@@ -264,6 +264,9 @@ def test_servers_that_die(install: Install, comfy: ComfyServer, client: ComfyCli
         process = alone.start()
         alone.wait_for(1)
         first.kill()
+        process.kill()
+        process.communicate()
+        process = alone.start()  # which waits for the server, because it has begun
         with ComfyServer(install, tmp_path / "second", port=first.port, **how) as again:
             said = "".join(process.communicate(timeout=240))
             assert process.returncode == 0, said
