@@ -168,6 +168,7 @@ class AnchorLatentInjector(io.ComfyNode):
                 z = z.repeat_interleave(batch_size, dim=0)
             plan = plan.with_anchor(k, z, anchor_noise, spec.patch_time)
             check_softness(plan.mask, spec.process)
+        host.warn_on(cls.hidden.unique_id, host.lora_warning(model) or host.sight_warning(model))
         return io.NodeOutput(
             host.anchored_model(model), {"samples": plan.clean, "noise_mask": plan.mask}
         )

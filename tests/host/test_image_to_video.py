@@ -8,7 +8,9 @@ import pytest
 import torch
 from graphs import LATENT_FRAMES, LENGTH, SIZE, Builder
 from pairs import BOUNDARY, CFG, HIGH_STEPS, LOW_CFG, SHIFT, Experts, Pair
+from test_experts import told
 from test_hold import Outcome, normalised
+from test_progress import events_of
 
 from fvg_core.bench.client import RunError
 
@@ -216,6 +218,16 @@ def test_the_loaded_model_stays_as_it_was(runner, wan22):
     anchored = runner.video(graph, graph.sample_stock(steps=2))
     assert torch.equal(before, plain(1001))  # the same work, and not the host's cached result
     assert not torch.equal(before, anchored)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_wan21_that_does_not_look_gets_a_warning(runner, wan21, looks):
+    graph = Graph(wan21)
+    seen = {"clip_vision_output": [graph.add("FVGRandomClipVision", seed=8), 0]} if looks else {}
+    graph.inject(image=graph.picture(0x777777), **seen)
+    graph.save(graph.latent, runner.name())
+    said = [text for event in events_of(runner.client, graph) if (text := told(event))]
+    assert any("nothing is connected to clip_vision_output" in text for text in said) != looks
 
 
 def refused(runner, graph: Graph, what: list) -> str:
