@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +12,17 @@ import torch
 from torch import Tensor, nn
 
 SAVE_EVERY = 60.0  # seconds
+
+
+def cosine(share: float) -> float:
+    """From 1 to 0.02 of the learning rate, half a wave."""
+    return max(0.5 * (1 + math.cos(math.pi * share)), 0.02)
+
+
+def plateau(share: float) -> float:
+    """All of the learning rate, and a straight way down to 0.01 in the last fifth: a run to which
+    steps are added later goes on as if it had been planned so."""
+    return min(1.0, max((1 - share) / 0.2, 0.01))
 
 
 def run(
@@ -25,8 +37,13 @@ def run(
     ema: dict[str, nn.Module] | None = None,
     ema_decay: float = 0.999,
     log_every: int = 50,
-) -> None:
-    """Minimise `loss_at(step, generator)` with AdamW and a cosine schedule, in place.
+    rate: Callable[[float], float] = cosine,
+    seconds: float = math.inf,
+) -> bool:
+    """Minimise `loss_at(step, generator)` with AdamW, in place. True when all steps are done,
+    False when `seconds` were over before.
+
+    rate: the share of `lr` at a share of the steps.
 
     A step draws its randomness only from its generator, which is seeded by the step: a run that
     was killed and resumed from `checkpoint` sees the same data as one that was not.
@@ -34,10 +51,13 @@ def run(
     """
     params = [p for p in params if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _rate(s, steps, warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min(1.0, (s + 1) / warmup) * rate(s / steps)
+    )
     keep = {**state, **{f"ema.{k}": m for k, m in (ema or {}).items()}}
     start = _resume(checkpoint, keep, optimizer, schedule)
-    saved, shown, mean = time.monotonic(), time.monotonic(), 0.0
+    started = saved = shown = time.monotonic()
+    mean = 0.0
     for step in range(start, steps):
         loss = loss_at(step, torch.Generator().manual_seed(step))
         optimizer.zero_grad(set_to_none=True)
@@ -56,14 +76,13 @@ def run(
                 flush=True,
             )
             shown, mean = time.monotonic(), 0.0
-        if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps:
+        over = time.monotonic() - started > seconds
+        if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps or over:
             _save(checkpoint, step + 1, keep, optimizer, schedule)
             saved = time.monotonic()
-
-
-def _rate(step: int, steps: int, warmup: int) -> float:
-    cosine = 0.5 * (1 + torch.cos(torch.tensor(step / steps * torch.pi)).item())
-    return min(1.0, (step + 1) / warmup) * max(cosine, 0.02)
+        if over:
+            return step + 1 == steps
+    return True
 
 
 @torch.no_grad()
@@ -93,7 +112,7 @@ def _save(path: Path, step: int, keep: dict[str, nn.Module], optimizer, schedule
 def _resume(path: Path, keep: dict[str, nn.Module], optimizer, schedule) -> int:
     if not path.exists():
         return 0
-    saved = torch.load(path, weights_only=True)
+    saved = torch.load(path, map_location="cpu", weights_only=True)
     for name, module in keep.items():
         module.load_state_dict(saved["modules"][name])
     optimizer.load_state_dict(saved["optimizer"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ def train(checkpoint: Path) -> nn.Module:
     """Train or resume. Returns the VAE with latents shifted to the channel statistics of Wan."""
     torch.manual_seed(0)
     vae = build()
-    _init_as_pooling(vae)
+    init_as_pooling(vae)
     run(
         vae.parameters(),
         lambda step, gen: _loss(vae, step, gen),
@@ -40,7 +41,9 @@ def train(checkpoint: Path) -> nn.Module:
         checkpoint=checkpoint,
     )
     vae.eval().requires_grad_(False)
-    _match_statistics(vae)
+    rng = random.Random(1)
+    scenes = [sample_scene(rng, 1 + i % 2, held_out=None) for i in range(64)]
+    match_statistics(vae, [pixels_to_input(render([s])) for s in scenes])
     return vae
 
 
@@ -73,7 +76,7 @@ def _phase(step: int) -> tuple[int, int]:
     return next(phase[1:] for phase, end in zip(CURRICULUM, ends, strict=True) if step < end)
 
 
-def _init_as_pooling(vae: nn.Module) -> None:
+def init_as_pooling(vae: nn.Module) -> None:
     """Start as an average pool and its nearest-neighbour inverse; default init stalls at 13 dB."""
     from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample, WanResidualBlock
 
@@ -111,16 +114,14 @@ def _init_resample(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _match_statistics(vae: nn.Module) -> None:
-    """Fold an affine map into the 1x1 convolutions around the latent, so that each channel has
-    the mean and deviation that Wan's published VAE has (`latents_mean`, `latents_std`), by which
-    every host normalises."""
-    rng = random.Random(1)
-    scenes = [sample_scene(rng, 1 + i % 2, held_out=None) for i in range(64)]
-    z = torch.cat([vae.encode(pixels_to_input(render([s]))).latent_dist.mean for s in scenes])
+def match_statistics(vae: nn.Module, clips: Sequence[Tensor]) -> None:
+    """Fold an affine map into the 1x1 convolutions around the latent, so that over the given
+    clips [B, 3, F, H, W] each channel has the mean and deviation that Wan's published VAE has
+    (`latents_mean`, `latents_std`), by which every host normalises."""
+    z = torch.cat([vae.encode(x).latent_dist.mean for x in clips])
     std, mean = torch.std_mean(z, dim=(0, 2, 3, 4))
-    scale = torch.tensor(vae.config.latents_std) / std
-    shift = torch.tensor(vae.config.latents_mean) - mean * scale
+    scale = std.new_tensor(vae.config.latents_std) / std
+    shift = mean.new_tensor(vae.config.latents_mean) - mean * scale
     vae.quant_conv.weight[:16] *= scale[:, None, None, None, None]
     vae.quant_conv.bias[:16] = vae.quant_conv.bias[:16] * scale + shift
     w = vae.post_quant_conv.weight

@@ -1,0 +1,1 @@
+"""Makes the second edition's weights: `python -m fvg_core.tiny.lab train`."""

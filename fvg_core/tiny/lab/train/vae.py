@@ -1,0 +1,69 @@
+"""The Wan-architecture VAE of the second edition, trained on clips that are drawn as it goes."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...train.loop import run
+from ...train.vae import build, init_as_pooling, match_statistics, pixels_to_input
+from ..render import FRAMES, render
+from ..scenes import sample_scene
+
+# (steps, clip frames, batch): short clips first, since most of the work is spatial.
+CURRICULUM = ((1200, 1, 16), (1800, 5, 4), (700, FRAMES, 2))
+LR = 2e-3
+KL_WEIGHT = 1.25e-4
+OBJECT_WEIGHT = 3.0  # added for pixels of objects, which are brighter than any ground
+_BRIGHT = 0.05  # of the brightest channel in [-1, 1]
+
+
+def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module | None:
+    """Train or resume. Returns the VAE with the latent statistics of Wan's published one, or None
+    if `seconds` were over before."""
+    torch.manual_seed(0)
+    vae = build()
+    init_as_pooling(vae)
+    vae.to(device, memory_format=torch.channels_last_3d)
+    done = run(
+        vae.parameters(),
+        lambda step, gen: _loss(vae, step, gen),
+        state={"vae": vae},
+        steps=sum(steps for steps, _, _ in CURRICULUM),
+        lr=LR,
+        checkpoint=checkpoint,
+        seconds=seconds,
+    )
+    if not done:
+        return None
+    vae.eval().requires_grad_(False)
+    rng = random.Random(1)
+    scenes = [sample_scene(rng) for _ in range(64)]
+    match_statistics(vae, [pixels_to_input(render([s])).to(device) for s in scenes])
+    return vae
+
+
+def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
+    frames, batch = _phase(step)
+    rng = random.Random(torch.randint(2**31, (), generator=gen).item())
+    scenes = [sample_scene(rng, held_out=None) for _ in range(batch)]
+    first = rng.randrange(FRAMES - frames + 1)
+    x = pixels_to_input(render(scenes, range(first, first + frames), device=vae.device))
+    with torch.autocast(x.device.type, torch.bfloat16):
+        posterior = vae.encode(x).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=gen).to(x)
+        y = vae.decode(posterior.mean + posterior.std * noise).sample
+    weight = 1 + OBJECT_WEIGHT * (x.amax(1, keepdim=True) > _BRIGHT)
+    error = y.float() - x
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    return (weight * (error.abs() + error.square())).mean() + KL_WEIGHT * kl
+
+
+def _phase(step: int) -> tuple[int, int]:
+    """(clip frames, batch) at a step of the curriculum."""
+    ends = itertools.accumulate(steps for steps, _, _ in CURRICULUM)
+    return next(phase[1:] for phase, end in zip(CURRICULUM, ends, strict=True) if step < end)
