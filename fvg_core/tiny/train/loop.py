@@ -68,11 +68,11 @@ def run(
         _follow(ema or {}, state, min(ema_decay, (1 + step) / (10 + step)))
         mean += loss.item() / log_every
         if (step + 1) % log_every == 0:
-            rate = log_every / (time.monotonic() - shown)
-            left = (steps - step - 1) / rate / 60
+            speed = log_every / (time.monotonic() - shown)
+            left = (steps - step - 1) / speed / 60
             print(
                 f"{checkpoint.stem} {step + 1}/{steps} loss {mean:.4f} "
-                f"{rate:.2f} it/s, {left:.1f} min left",
+                f"{speed:.2f} it/s, {left:.1f} min left",
                 flush=True,
             )
             shown, mean = time.monotonic(), 0.0

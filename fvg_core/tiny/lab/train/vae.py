@@ -28,7 +28,7 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
     torch.manual_seed(0)
     vae = build()
     init_as_pooling(vae)
-    vae.to(device, memory_format=torch.channels_last_3d)
+    vae.to(device)
     done = run(
         vae.parameters(),
         lambda step, gen: _loss(vae, step, gen),
