@@ -121,7 +121,7 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _templates() -> tuple[list[str], list[float], np.ndarray]:
-    """Shapes of area 1 in all angles that differ, on the grid: names, angles, masks [T, G * G], 0 to 1."""
+    """Shapes of area 1 in all angles that differ: names, angles, soft masks [T, grid points]."""
     fine = torch.linspace(-1.5, 1.5, 601)
     names, angles, masks = [], [], []
     gx, gy = (torch.from_numpy(v).float() for v in _grid())

@@ -70,7 +70,8 @@ def denormalise(vae: nn.Module, z: Tensor) -> Tensor:
 def _statistics(vae: nn.Module) -> tuple[Tensor, Tensor]:
     config = vae.config
     mean, std = (
-        torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.latents_mean, config.latents_std)
+        torch.tensor(x, device=vae.device).view(1, -1, 1, 1, 1)
+        for x in (config.latents_mean, config.latents_std)
     )
     return mean, std
 

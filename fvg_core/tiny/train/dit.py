@@ -17,7 +17,7 @@ from .. import captions
 from ..world import Scene
 from .data import clip_scene, still_scene
 from .loop import run
-from .text import CONFIG, TextEncoder
+from .umt5 import CONFIG, TextEncoder
 
 VIDEO = {
     "in_channels": 16,

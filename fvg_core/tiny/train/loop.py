@@ -59,6 +59,10 @@ def run(
     started = saved = shown = time.monotonic()
     mean = 0.0
     for step in range(start, steps):
+        if time.monotonic() - started >= seconds:
+            if step > start:
+                _save(checkpoint, step, keep, optimizer, schedule)
+            return False
         loss = loss_at(step, torch.Generator().manual_seed(step))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -76,12 +80,9 @@ def run(
                 flush=True,
             )
             shown, mean = time.monotonic(), 0.0
-        over = time.monotonic() - started > seconds
-        if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps or over:
+        if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps:
             _save(checkpoint, step + 1, keep, optimizer, schedule)
             saved = time.monotonic()
-        if over:
-            return step + 1 == steps
     return True
 
 

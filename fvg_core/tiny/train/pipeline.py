@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from .. import export
-from . import data, dit, text, vae
+from . import data, dit, text, umt5, vae
 
 STAGES = ("text", "vae", "data", "video", "image")
 
@@ -33,7 +33,7 @@ class Pipeline:
     def _checkpoint(self, stage: str) -> Path:
         return self.work / f"{stage}.pt"
 
-    def _text_encoder(self) -> text.TextEncoder:
+    def _text_encoder(self) -> umt5.TextEncoder:
         path = self.work / "vocabulary.model"
         if not path.exists():
             path.write_bytes(text.train_vocabulary())
@@ -48,12 +48,12 @@ class Pipeline:
     def _stills(self) -> Tensor:
         return data.still_latents(self._trained_vae(), self.work)
 
-    def _trained_video(self, encoder: text.TextEncoder) -> nn.Module:
+    def _trained_video(self, encoder: umt5.TextEncoder) -> nn.Module:
         return dit.train_video(self._clips(), encoder, self._checkpoint("video"))
 
     def _text(self) -> None:
         encoder = self._text_encoder()
-        config = export.text_config(text.CONFIG, text.MIN_LENGTH)
+        config = export.text_config(umt5.CONFIG, umt5.MIN_LENGTH)
         recipe = {"steps": text.STEPS, "batch": text.BATCH, "lr": text.LR}
         vocabulary = encoder.pieces.serialized_model_proto()
         state = export.text_to_host(encoder.model, vocabulary)

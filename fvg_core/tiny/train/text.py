@@ -6,7 +6,6 @@ motion, place and ground of the object it speaks of, so that its features carry 
 
 from __future__ import annotations
 
-import io
 import random
 from pathlib import Path
 
@@ -18,16 +17,8 @@ from .. import captions
 from ..captions import Span
 from ..world import COLORS, GROUNDS, MOTIONS, POSITIONS, SHAPES, Scene, sample_scene
 from .loop import run
+from .umt5 import CONFIG, EOS, TextEncoder, build, vocabulary
 
-CONFIG = {
-    "vocab_size": 640,
-    "d_model": 128,
-    "d_kv": 32,
-    "d_ff": 256,
-    "num_heads": 4,
-    "num_layers": 2,
-}
-MIN_LENGTH = 32  # tokens; shorter prompts are padded with zeros, as Wan pads to 512
 STEPS = 1500
 BATCH = 64
 LR = 2e-3
@@ -40,68 +31,21 @@ _QUESTIONS = {
     "ground": list(GROUNDS),
 }
 _IGNORE = -100
-EOS = 1
 
 
 def train_vocabulary() -> bytes:
-    """A serialised sentencepiece model over captions, with every byte as a fallback."""
-    import sentencepiece
-
     rng = random.Random(0)
     lines = []
     for i in range(6000):
         scene = sample_scene(rng, 1 + i % 2, held_out=None)
         lines.append(captions.text(captions.motion_spans(scene, rng)))
         lines.append(captions.text(captions.still_spans(scene, rng)))
-    out = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=out,
-        vocab_size=CONFIG["vocab_size"],
-        hard_vocab_limit=False,
-        byte_fallback=True,
-        pad_id=0,
-        eos_id=EOS,
-        unk_id=2,
-        bos_id=-1,
-        num_threads=1,
-        minloglevel=2,
-    )
-    return out.getvalue()
+    return vocabulary(lines)
 
 
-def build() -> nn.Module:
-    from transformers import UMT5Config, UMT5EncoderModel
-
-    return UMT5EncoderModel(
-        UMT5Config(**CONFIG, feed_forward_proj="gated-gelu", dropout_rate=0.0, use_cache=False)
-    )
-
-
-class TextEncoder:
-    """Prompt -> features [B, MIN_LENGTH or more, d_model], padding zeroed, as the host does it."""
-
-    def __init__(self, vocabulary: bytes, model: nn.Module):
-        import sentencepiece
-
-        self.pieces = sentencepiece.SentencePieceProcessor(model_proto=vocabulary)
-        self.model = model
-
-    def encode_ids(self, ids: list[list[int]]) -> Tensor:
-        length = max(MIN_LENGTH, *(len(i) for i in ids))
-        padded = torch.tensor([i + [0] * (length - len(i)) for i in ids])
-        mask = torch.tensor([[1] * len(i) + [0] * (length - len(i)) for i in ids])
-        hidden = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
-        return hidden * mask[..., None]
-
-    @torch.no_grad()
-    def __call__(self, prompts: list[str]) -> Tensor:
-        return self.encode_ids([[*self.pieces.encode(p), EOS] for p in prompts])
-
-
-def train(checkpoint: Path, vocabulary: bytes) -> TextEncoder:
+def train(checkpoint: Path, pieces: bytes) -> TextEncoder:
     torch.manual_seed(0)
-    encoder = TextEncoder(vocabulary, build())
+    encoder = TextEncoder(pieces, build())
     heads = nn.ModuleDict(
         {q: nn.Linear(CONFIG["d_model"], len(a) + 1) for q, a in _QUESTIONS.items()}
     )

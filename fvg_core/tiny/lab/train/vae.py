@@ -19,6 +19,7 @@ CURRICULUM = ((1200, 1, 16), (1800, 5, 4), (700, FRAMES, 2))
 LR = 2e-3
 KL_WEIGHT = 1.25e-4
 OBJECT_WEIGHT = 3.0  # added for pixels of objects, which are brighter than any ground
+STATISTICS = 32  # clips over which the latents are measured
 _BRIGHT = 0.05  # of the brightest channel in [-1, 1]
 
 
@@ -42,7 +43,7 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
         return None
     vae.eval().requires_grad_(False)
     rng = random.Random(1)
-    scenes = [sample_scene(rng) for _ in range(64)]
+    scenes = [sample_scene(rng) for _ in range(STATISTICS)]
     match_statistics(vae, [pixels_to_input(render([s])).to(device) for s in scenes])
     return vae
 

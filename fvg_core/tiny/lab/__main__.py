@@ -1,0 +1,54 @@
+"""`python -m fvg_core.tiny.lab train|score|save`: make the second edition's weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+from ...errors import FVGError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def main() -> None:
+    import torch
+
+    from .train.pipeline import STAGES, Pipeline
+
+    parser = argparse.ArgumentParser(prog="python -m fvg_core.tiny.lab", description=__doc__)
+    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "lab")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--shards", type=int, default=20, help="of clips and stills to train on")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train, or go on with, the models")
+    train.add_argument("--stage", nargs="+", choices=STAGES, default=STAGES)
+    train.add_argument("--seconds", type=float, default=math.inf, help="stop each stage after")
+    train.add_argument("--steps", type=int, help="of the transformers, in place of their plan")
+    train.add_argument("--batch", type=int, help="of the transformers, in place of their plan")
+    score = commands.add_parser("score", help="held-out scores of the video model so far")
+    score.add_argument("--count", type=int, default=8, help="prompts of each category")
+    score.add_argument("--sampling-steps", type=int, default=15)
+    save = commands.add_parser("save", help="write the files that ComfyUI loads")
+    save.add_argument("weights", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    plan = {k: getattr(given, k) for k in ("seconds", "steps", "batch") if hasattr(given, k)}
+    pipeline = Pipeline(given.work, torch.device(given.device), shards=given.shards, **plan)
+    try:
+        if given.command == "train":
+            for stage in given.stage:
+                pipeline.train(stage)
+        elif given.command == "score":
+            print(json.dumps(pipeline.score(given.count, given.sampling_steps), indent=2))
+        else:
+            pipeline.save(given.weights)
+    except FVGError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

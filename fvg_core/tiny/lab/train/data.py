@@ -1,0 +1,92 @@
+"""Latents of drawn clips and frames, made once, in shards; more can be added at any time."""
+
+from __future__ import annotations
+
+import os
+import random
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ...train.data import normalise
+from ...train.vae import pixels_to_input
+from .. import captions
+from ..render import FRAMES, render
+from ..scenes import Scene, sample_scene
+from ..words import CATEGORIES
+
+SHARD = {"clips": 500, "stills": 2000}
+BATCH = {"clips": 10, "stills": 100}  # drawn and encoded at once
+
+
+@cache
+def clip_scene(index: int) -> Scene:
+    """The scene of training clip `index`; the seven categories take turns."""
+    return sample_scene(random.Random(index), CATEGORIES[index % len(CATEGORIES)])
+
+
+@cache
+def still(index: int) -> tuple[Scene, int]:
+    """The scene of training frame `index` and its pixel frame: any moment, not only the first."""
+    rng = random.Random(10**7 + index)
+    scene = sample_scene(rng, CATEGORIES[index % len(CATEGORIES)])
+    return scene, rng.randrange(FRAMES)
+
+
+def clip_caption(index: int, rng: random.Random) -> str:
+    return captions.text(captions.prompt_spans(clip_scene(index).prompt, rng))
+
+
+def still_caption(index: int, rng: random.Random) -> str:
+    """What stands there; in a quarter of the cases the raw video prompt instead."""
+    scene, frame = still(index)
+    if rng.random() < 0.25:
+        return captions.text(captions.prompt_spans(scene.prompt, rng))
+    return captions.text(captions.moment_spans(scene, frame / (FRAMES - 1), rng))
+
+
+def _clips(ids: range, device: torch.device) -> Tensor:
+    return render([clip_scene(i) for i in ids], device=device)
+
+
+def _stills(ids: range, device: torch.device) -> Tensor:
+    out = []
+    for i in ids:
+        scene, frame = still(i)
+        out.append(render([scene], [frame], device=device))
+    return torch.cat(out)
+
+
+DRAW = {"clips": _clips, "stills": _stills}
+
+
+def latents(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.device) -> Tensor:
+    """Normalised fp16 latents [N, 16, F, H, W] of the first `shards` shards of clips or stills;
+    those that are missing are made."""
+    parts = []
+    for shard in range(shards):
+        path = folder / kind / f"{shard:04d}.safetensors"
+        if not path.exists():
+            _make(kind, vae, path, shard, device)
+        parts.append(load_file(path)["z"])
+    return torch.cat(parts)
+
+
+def _make(kind: str, vae: nn.Module, path: Path, shard: int, device: torch.device) -> None:
+    first = shard * SHARD[kind]
+    batches = range(first, first + SHARD[kind], BATCH[kind])
+    z = [_encode(vae, DRAW[kind](range(i, i + BATCH[kind]), device)) for i in batches]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"z": torch.cat(z)}, f"{path}.part")
+    os.replace(f"{path}.part", path)
+    print(f"{kind} shard {shard}", flush=True)
+
+
+@torch.no_grad()
+def _encode(vae: nn.Module, pixels: Tensor) -> Tensor:
+    with torch.autocast(pixels.device.type, torch.bfloat16):
+        z = vae.encode(pixels_to_input(pixels)).latent_dist.mean
+    return normalise(vae, z.float()).half().cpu()

@@ -1,0 +1,106 @@
+"""All stages in order. Each resumes where it stopped; later ones start from the earlier results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ....errors import WeightsError
+from ... import export
+from ...train.data import preview_colors
+from ...train.umt5 import MIN_LENGTH, TextEncoder
+from . import data, dit, evaluate, text, vae
+
+STAGES = ("vae", "text", "data", "video", "image")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Checkpoints and caches live in `work`. seconds: for each stage of this run; shards: of
+    clips and of stills to train on; steps, batch: of the transformers, in place of their own."""
+
+    work: Path
+    device: torch.device
+    seconds: float = math.inf
+    shards: int = 20
+    steps: int | None = None
+    batch: int | None = None
+
+    def train(self, stage: str) -> None:
+        """Run one stage, or go on with it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        if stage == "vae":
+            vae.train(self._checkpoint("vae"), self.device, self.seconds)
+        elif stage == "text":
+            text.train(self._checkpoint("text"), self._pieces(), self.device, self.seconds)
+        elif stage == "data":
+            self._latents("clips")
+            self._latents("stills")
+        else:
+            self._transformer(stage, self.seconds)
+
+    def score(self, count: int, steps: int) -> dict[str, float]:
+        """Held-out scores of the video model as far as it has come."""
+        video = self._transformer("video", 0.0)
+        return evaluate.scores(video, self._text, self._vae, count, steps)
+
+    def save(self, weights: Path) -> None:
+        """Write the files that ComfyUI loads."""
+        encoder, trained = self._text, self._vae
+        self._write(weights, "vae", export.vae_to_host(trained.state_dict()), {})
+        config = export.text_config(text.LAB_CONFIG, MIN_LENGTH)
+        pieces = encoder.pieces.serialized_model_proto()
+        tensors = export.text_to_host(encoder.model, pieces)
+        self._write(weights, "text_encoder", tensors, {}, config=config)
+        colors = preview_colors(trained.cpu(), self._latents("stills"))
+        for kind in ("video", "image"):
+            state = export.transformer_to_host(self._transformer(kind, 0.0).state_dict())
+            recipe = asdict(dit.RECIPES[kind])
+            host = {"transformer": export.wan_config(recipe.pop("config"))}
+            recipe.pop("caption")
+            self._write(weights, kind, state, recipe, config=host, preview_colors=colors)
+
+    def _checkpoint(self, stage: str) -> Path:
+        return self.work / f"{stage}.pt"
+
+    def _pieces(self) -> bytes:
+        path = self.work / "vocabulary.model"
+        if not path.exists():
+            path.write_bytes(text.train_vocabulary())
+        return path.read_bytes()
+
+    @cached_property
+    def _text(self) -> TextEncoder:
+        return self._finished("text", self._pieces())
+
+    @cached_property
+    def _vae(self) -> nn.Module:
+        return self._finished("vae")
+
+    def _finished(self, stage: str, *inputs: bytes):
+        train = {"vae": vae.train, "text": text.train}[stage]
+        if result := train(self._checkpoint(stage), *inputs, self.device, 0.0):
+            return result
+        raise WeightsError(
+            f"the stage {stage} is not finished in {self.work}. "
+            f"Run it first: python -m fvg_core.tiny.lab train --stage {stage}."
+        )
+
+    def _latents(self, kind: str) -> Tensor:
+        return data.latents(kind, self._vae, self.work, self.shards, self.device)
+
+    def _transformer(self, kind: str, seconds: float) -> nn.Module:
+        latents = lambda: self._latents("clips" if kind == "video" else "stills")
+        return dit.train(
+            kind, latents, self._text, self._checkpoint(kind), self.device,
+            seconds=seconds, steps=self.steps, batch=self.batch,
+        )  # fmt: skip
+
+    def _write(self, weights: Path, name: str, tensors: dict, recipe: dict, **more: object) -> None:
+        path = weights / f"fvg_lab_{name}.safetensors"
+        export.save(path, tensors, {"format": "pt", "recipe": recipe, **more})
