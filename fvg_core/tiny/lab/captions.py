@@ -53,7 +53,7 @@ MEETING_PHRASES: dict[str, tuple[str, ...]] = {
     "knocks away": ("knocks away", "bumps into {} and knocks it away", "hits {} and stops"),
 }
 POSITIONS = ("on the left", "on the right", "at the top", "at the bottom", "in the center")
-_SMALL, _LARGE = 0.102, 0.15  # radii below and above which a word of size is due
+_SMALL, _LARGE = 0.112, 0.14  # radii below and above which a word of size is due
 
 
 @dataclass(frozen=True)

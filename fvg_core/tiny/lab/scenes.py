@@ -224,19 +224,16 @@ def _meeting(prompt: Prompt, rng: random.Random) -> list[Body]:
 
 
 def _counted(prompt: Prompt, rng: random.Random) -> list[Body]:
-    """Objects in different cells of a 3 x 3 grid that sway together a little."""
+    """Objects in different cells of a 3 x 3 grid that drift together a little."""
     owners = [i for i, actor in enumerate(prompt.actors) for _ in range(actor.count)]
-    cells = rng.sample(range(9), len(owners))
     radius = rng.uniform(0.092, 0.104)
-    slack = 0.5 / 3 - radius * max(REACH[a.shape] for a in prompt.actors) - GAP / 2
-    ends = rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1)
+    slack = max(0.5 / 3 - radius * max(REACH[a.shape] for a in prompt.actors) - GAP / 2, 0)
+    dx, dy = rng.uniform(-0.08, 0.08), rng.uniform(-0.08, 0.08)
     bodies = []
-    for owner, cell in zip(owners, cells, strict=True):
-        x = (cell % 3 + 0.5) / 3 + rng.uniform(-1, 1) * max(slack, 0)
-        y = (cell // 3 + 0.5) / 3 + rng.uniform(-1, 1) * max(slack, 0)
-        path = ((0.0, x - ends[0] / 2, y - ends[1] / 2), (1.0, x + ends[0] / 2, y + ends[1] / 2))
-        bodies.append(Body(owner, radius, path))
-    return bodies
+    for owner, cell in zip(owners, rng.sample(range(9), len(owners)), strict=True):
+        x, y = (i / 3 + rng.uniform(-slack, slack) for i in divmod(cell, 3))
+        bodies.append(Body(owner, radius, ((0.0, x, y), (1.0, x + dx, y + dy))))
+    return _settled(prompt, rng, *bodies)
 
 
 _PLACED: dict[str, Callable[[Prompt, random.Random], list[Body]]] = {
