@@ -59,6 +59,27 @@ def main() -> None:
         """
         _train(config, out or Path("runs") / config.stem, resume, steps, layout)
 
+    asked = typer.Argument(help="One or two coloured shapes that move: what the checker knows.")
+    video_seed = typer.Option(7, "--seed", min=0, help="Of the candidates and of the videos.")
+    running = typer.Option("http://127.0.0.1:8188", "--server", help="A running ComfyUI.")
+    kept = typer.Option(None, "--out", help="The folder. By default out/diagnose-<prompt>-<seed>.")
+
+    @app.command()
+    def diagnose(
+        prompt: str = asked,
+        seed: int = video_seed,
+        server: str = running,
+        out: Path | None = kept,
+    ) -> None:
+        """Frame or motion? What plain text-to-video gets wrong, on the tiny world."""
+        from .diagnose.command import diagnose as run
+
+        try:
+            words, folder = run(prompt, seed, server, out)
+        except FVGError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+        print(f"{words}\n\n{folder}")
+
     file = typer.Argument(None, help="A suite (.jsonl) or prompts, one a line. The own suite.")
     suite = typer.Option(False, "--suite", help="Score the file instead of writing its texts.")
     backend = typer.Option("rules", help="rules, transformers or server.")

@@ -25,11 +25,11 @@ def write_clips(folder: Path, count: int) -> None:
         path = folder / f"clip-{index:05d}.mp4"
         caption = text(motion_spans(scene, random.Random(index)))
         path.with_suffix(".txt").write_text(caption + "\n", encoding="utf-8")
-        _write_mp4(render([scene])[0], path)
+        write_mp4(render([scene])[0], path)
 
 
-def _write_mp4(frames: Tensor, path: Path) -> None:
-    """uint8 [F, H, W, 3]"""
+def write_mp4(frames: Tensor, path: Path) -> None:
+    """Write uint8 frames [F, H, W, 3] of even sides as H.264, FPS a second."""
     import av
 
     with av.open(str(path), "w") as file:
