@@ -24,8 +24,8 @@ def short():
         patch.setattr(vae, "STATISTICS", 1)
         for name, value in {"LINES": 600, "STEPS": 3, "SCENES": 4, "BATCH": 2}.items():
             patch.setattr(text, name, value)
-        patch.setattr(data, "SHARD", {"clips": 2, "stills": 2})
-        patch.setattr(data, "BATCH", {"clips": 1, "stills": 2})
+        patch.setattr(data, "SHARD", {"clips": 2, "stills": 4})
+        patch.setattr(data, "BATCH", {"clips": 1, "stills": 4})
         small = {"num_attention_heads": 1, "num_layers": 1, "ffn_dim": 64}
         recipes = {
             kind: dit.Recipe({**r.config, **small}, r.caption, batch=2, steps=4, lr=r.lr)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from .scenes import Body, Scene, changed, track
 from .words import SIDES, TURNS, Actor, Prompt
@@ -98,7 +98,7 @@ def moment_spans(scene: Scene, u: float = 0.0, rng: random.Random | None = None)
 def seen(scene: Scene, body: Body, u: float) -> tuple[Actor, str]:
     """A body's actor with the colour it shows at time u, and the phrase of POSITIONS for it."""
     actor = scene.actor(body)
-    at = torch.tensor([u])
+    at = np.array([u])
     late = actor.becomes and changed(body, at).item() > 0.5
     x, y = (v.item() - 0.5 for v in track(body, at)[:2])
     shown = Actor(actor.becomes if late else actor.color, actor.shape, count=actor.count)
@@ -112,7 +112,7 @@ def seen(scene: Scene, body: Body, u: float) -> tuple[Actor, str]:
 def _size(body: Body, u: float) -> str:
     if body.growth == 1:
         return ""
-    radius = track(body, torch.tensor([u]))[2].item()
+    radius = track(body, np.array([u]))[2].item()
     return "small" if radius < _SMALL else "large" if radius > _LARGE else ""
 
 

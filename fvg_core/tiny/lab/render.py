@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def render(
     device: str | torch.device = "cpu",
 ) -> Tensor:
     """Draw the given frames of clips of `length` frames: uint8 [B, F, size, size, 3]."""
-    u = torch.tensor(list(frames)) / max(length - 1, 1)
+    u = np.array(frames) / max(length - 1, 1)
     axis = (torch.arange(size, device=device) + 0.5) / size
     canvas = _grounds(scenes, axis)[:, None].repeat(1, len(u), 1, 1, 1)
     for slot in range(max(len(s.bodies) for s in scenes)):
@@ -42,11 +43,11 @@ def render(
 
 
 def _painted(
-    canvas: Tensor, scenes: list[Scene], slot: int, shape: str, u: Tensor, axis: Tensor
+    canvas: Tensor, scenes: list[Scene], slot: int, shape: str, u: np.ndarray, axis: Tensor
 ) -> Tensor:
     """The canvas [B, F, 3, S, S] with one body of each scene, all of one shape, over it."""
     bodies = [s.bodies[slot] for s in scenes]
-    tracks = torch.stack([track(b, u) for b in bodies]).to(axis)
+    tracks = torch.from_numpy(np.stack([track(b, u) for b in bodies])).to(axis)
     x, y, radius, angle = tracks.unbind(1)
     px = (axis - x[..., None])[:, :, None, :] / radius[..., None, None]
     py = (axis - y[..., None])[:, :, :, None] / radius[..., None, None]
@@ -54,17 +55,17 @@ def _painted(
     away = distance(shape, cos * px + sin * py, cos * py - sin * px)
     cover = (0.5 - away * radius[..., None, None] * len(axis)).clamp_(0, 1)
     light = 1 - _SHADE * (px + py).clamp_(-1.4, 1.4)  # from the upper left
-    colors = torch.stack([_colors(s, slot, u) for s in scenes]).to(axis)
+    colors = torch.from_numpy(np.stack([_colors(s, slot, u) for s in scenes])).to(axis)
     drawn = colors[..., None, None] * light[:, :, None]
     return canvas.lerp(drawn, cover[:, :, None])
 
 
-def _colors(scene: Scene, slot: int, u: Tensor) -> Tensor:
+def _colors(scene: Scene, slot: int, u: np.ndarray) -> np.ndarray:
     """The colour of a body [F, 3], 0 to 1."""
     body = scene.bodies[slot]
     actor = scene.actor(body)
-    first = torch.tensor(COLORS[actor.color]) / 255
-    last = torch.tensor(COLORS[actor.becomes or actor.color]) / 255
+    first = np.array(COLORS[actor.color]) / 255
+    last = np.array(COLORS[actor.becomes or actor.color]) / 255
     return first + changed(body, u)[:, None] * (last - first)
 
 

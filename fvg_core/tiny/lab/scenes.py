@@ -10,15 +10,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from .shapes import REACH, touching
 from .words import SIDES, TURNS, WAYS, Actor, Prompt, sample_prompt
 
 MARGIN = 0.015  # free space kept at the border
 GAP = 0.045  # free space kept between two objects, unless they are to meet
-_LOOKS = 17  # moments at which a scene is looked through for collisions
+_LOOKS = np.linspace(0, 1, 17)  # moments at which a scene is looked through for collisions
 _CHANGE = 0.12  # share of the clip that a change of colour takes
 _TRIES = 400
 
@@ -56,29 +55,30 @@ class Scene:
         return self.prompt.actors[body.actor]
 
 
-def track(body: Body, u: Tensor) -> Tensor:
+def track(body: Body, u: np.ndarray) -> np.ndarray:
     """x, y, radius, angle in turns [4, F] at times u [F]."""
     x, y = _along(body, u)
-    swing = (2 * torch.pi * body.cycles * u).sin()
-    hop = (torch.pi * body.cycles * u).sin().abs()
-    x, y = x + body.sway * swing, y - body.hop * hop
-    return torch.stack([x, y, body.radius * (1 + (body.growth - 1) * u), body.turns * u])
+    if body.sway:
+        x = x + body.sway * np.sin(2 * np.pi * body.cycles * u)
+    if body.hop:
+        y = y - body.hop * np.abs(np.sin(np.pi * body.cycles * u))
+    return np.stack([x, y, body.radius * (1 + (body.growth - 1) * u), body.turns * u])
 
 
-def _along(body: Body, u: Tensor) -> tuple[Tensor, Tensor]:
-    times, xs, ys = (torch.tensor(v) for v in zip(*body.path, strict=True))
+def _along(body: Body, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    times, xs, ys = np.array(body.path).T
     if len(times) == 1:
-        return xs.expand_as(u), ys.expand_as(u)
-    leg = (torch.searchsorted(times, u.contiguous(), right=True) - 1).clamp(0, len(times) - 2)
+        return xs + 0 * u, ys + 0 * u
+    leg = (np.searchsorted(times, u, side="right") - 1).clip(0, len(times) - 2)
     s = (u - times[leg]) / (times[leg + 1] - times[leg])
     dx, dy = xs[leg + 1] - xs[leg], ys[leg + 1] - ys[leg]
     bulge = 4 * body.bend * s * (1 - s)
     return xs[leg] + s * dx - bulge * dy, ys[leg] + s * dy + bulge * dx
 
 
-def changed(body: Body, u: Tensor) -> Tensor:
+def changed(body: Body, u: np.ndarray) -> np.ndarray:
     """How much of its new colour a body that turns shows at times u [F]: 0 to 1."""
-    return ((u - body.change) / _CHANGE + 0.5).clamp(0, 1)
+    return ((u - body.change) / _CHANGE + 0.5).clip(0, 1)
 
 
 def sample_scene(
@@ -104,26 +104,25 @@ def stage(prompt: Prompt, rng: random.Random) -> Scene | None:
 
 def apart(prompt: Prompt, bodies: list[Body]) -> bool:
     """True if no two objects come closer than GAP, whichever way they are turned."""
-    centers, reaches = zip(*(_extent(prompt, b) for b in bodies), strict=True)
-    for i, j in itertools.combinations(range(len(bodies)), 2):
-        distance = (centers[i] - centers[j]).square().sum(0).sqrt()
-        if (distance < reaches[i] + reaches[j] + GAP).any():
+    extents = [_extent(prompt, b) for b in bodies]
+    for (a, far), (b, wide) in itertools.combinations(extents, 2):
+        if (np.hypot(*(a - b)) < far + wide + GAP).any():
             return False
     return True
 
 
-def _extent(prompt: Prompt, body: Body) -> tuple[Tensor, Tensor]:
+def _extent(prompt: Prompt, body: Body) -> tuple[np.ndarray, np.ndarray]:
     """Centres [2, F] and how far the object reaches from them [F] over the clip."""
-    x, y, radius, _ = track(body, torch.linspace(0, 1, _LOOKS))
-    return torch.stack([x, y]), radius * REACH[prompt.actors[body.actor].shape]
+    x, y, radius, _ = track(body, _LOOKS)
+    return np.stack([x, y]), radius * REACH[prompt.actors[body.actor].shape]
 
 
 def _settled(prompt: Prompt, rng: random.Random, *bodies: Body) -> list[Body]:
     """Bodies moved as one to a random place at which they stay inside the picture throughout;
     none where they do not fit."""
-    centers, reaches = zip(*(_extent(prompt, b) for b in bodies), strict=True)
-    low = torch.stack([c - r for c, r in zip(centers, reaches, strict=True)]).amin((0, 2)) - MARGIN
-    high = torch.stack([c + r for c, r in zip(centers, reaches, strict=True)]).amax((0, 2)) + MARGIN
+    extents = [_extent(prompt, b) for b in bodies]
+    low = np.min([(c - r).min(1) for c, r in extents], axis=0) - MARGIN
+    high = np.max([(c + r).max(1) for c, r in extents], axis=0) + MARGIN
     if (high - low > 1).any():
         return []
     dx, dy = (rng.uniform(-a, 1 - b) for a, b in zip(low.tolist(), high.tolist(), strict=True))

@@ -18,6 +18,7 @@ from ..render import FRAMES, render
 from ..scenes import Scene, sample_scene
 from ..words import CATEGORIES
 
+MOMENTS = 4  # stills of one scene
 SHARD = {"clips": 500, "stills": 2000}
 BATCH = {"clips": 10, "stills": 100}  # drawn and encoded at once
 
@@ -29,11 +30,11 @@ def clip_scene(index: int) -> Scene:
 
 
 @cache
-def still(index: int) -> tuple[Scene, int]:
-    """The scene of training frame `index` and its pixel frame: any moment, not only the first."""
-    rng = random.Random(10**7 + index)
-    scene = sample_scene(rng, CATEGORIES[index % len(CATEGORIES)])
-    return scene, rng.randrange(FRAMES)
+def still_scene(number: int) -> tuple[Scene, list[int]]:
+    """A scene of which MOMENTS pixel frames are drawn: any, not only the first."""
+    rng = random.Random(10**7 + number)
+    scene = sample_scene(rng, CATEGORIES[number % len(CATEGORIES)])
+    return scene, rng.sample(range(FRAMES), MOMENTS)
 
 
 def clip_caption(index: int, rng: random.Random) -> str:
@@ -42,10 +43,10 @@ def clip_caption(index: int, rng: random.Random) -> str:
 
 def still_caption(index: int, rng: random.Random) -> str:
     """What stands there; in a quarter of the cases the raw video prompt instead."""
-    scene, frame = still(index)
+    scene, frames = still_scene(index // MOMENTS)
     if rng.random() < 0.25:
         return captions.text(captions.prompt_spans(scene.prompt, rng))
-    return captions.text(captions.moment_spans(scene, frame / (FRAMES - 1), rng))
+    return captions.text(captions.moment_spans(scene, frames[index % MOMENTS] / (FRAMES - 1), rng))
 
 
 def _clips(ids: range, device: torch.device) -> Tensor:
@@ -53,11 +54,9 @@ def _clips(ids: range, device: torch.device) -> Tensor:
 
 
 def _stills(ids: range, device: torch.device) -> Tensor:
-    out = []
-    for i in ids:
-        scene, frame = still(i)
-        out.append(render([scene], [frame], device=device))
-    return torch.cat(out)
+    shown = [still_scene(i) for i in range(ids.start // MOMENTS, ids.stop // MOMENTS)]
+    clips = render([scene for scene, _ in shown], device=device)
+    return torch.cat([c[f, None] for c, (_, f) in zip(clips, shown, strict=True)])
 
 
 DRAW = {"clips": _clips, "stills": _stills}
