@@ -10,7 +10,7 @@ PORT ?=
 export PROMPT SEED OUT PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench bench-gpu install install-dev clean
+.PHONY: help demo serve test lint bench bench-gpu bench-paper install install-dev clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ bench: install-dev  ## figures into benchmarks/results/<date>/: make bench ARGS=
 
 bench-gpu: install-dev  ## sampling at real sizes on this GPU: make bench-gpu ARGS="--model 5B"
 	$(VENV)/python -m benchmarks.bench_gpu $(ARGS)
+
+bench-paper: install-dev  ## the paper's tables on the tiny world: make bench-paper QUICK=1
+	$(VENV)/python -m benchmarks.paper $(if $(QUICK),--quick) $(ARGS)
 
 clean:  ## remove what was installed and made: .venv, .host, out, caches
 	rm -rf .venv .host .cache .pytest_cache .ruff_cache .hypothesis out build dist

@@ -55,6 +55,7 @@ def test_the_files_are_those_that_the_host_loads(trained: Pipeline, tmp_path: Pa
         with safe_open(tmp_path / f"fvg_lab_{name}.safetensors", "pt") as file:
             keys[name] = set(file.keys())
             assert "recipe" in file.metadata()
+            assert file.metadata()["edition"] == pipeline.EDITION
             if name != "vae":
                 assert "config" in file.metadata()
     assert "decoder.head.0.gamma" in keys["vae"]  # by which the host knows the width

@@ -16,6 +16,7 @@ from ...train.data import preview_colors
 from ...train.umt5 import MIN_LENGTH, TextEncoder
 from . import data, dit, evaluate, text, vae
 
+EDITION = "2"  # in the metadata of every file, so that no other world is measured by mistake
 STAGES = ("vae", "text", "data", "video", "image")
 
 
@@ -103,4 +104,4 @@ class Pipeline:
 
     def _write(self, weights: Path, name: str, tensors: dict, recipe: dict, **more: object) -> None:
         path = weights / f"fvg_lab_{name}.safetensors"
-        export.save(path, tensors, {"format": "pt", "recipe": recipe, **more})
+        export.save(path, tensors, {"format": "pt", "edition": EDITION, "recipe": recipe, **more})
