@@ -84,5 +84,5 @@ def test_weights_of_another_world_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, path, {"edition": "2"})
     require_second_edition(path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="python -m fvg_core.tiny.lab train"):
+    with pytest.raises(WeightsError, match="edition 1 of the tiny world"):
         require_second_edition(path)
