@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 SQUARE = 0.886  # half side
-TRIANGLE = 1.4  # centre to corner; one corner up
-RING, HOLE = 1.15, 0.5  # radii
-ARM, BEAM = 1.2, 0.45  # of a cross: half length and half width
+TRIANGLE = 1.45  # centre to corner; one corner up
+RING, HOLE = 1.2, 0.6  # radii
+ARM, BEAM = 1.35, 0.36  # of a cross: half length and half width
 # Centre to the farthest point, in any rotation.
-REACH = {"ball": 1.0, "square": 1.253, "triangle": 1.4, "ring": 1.15, "cross": 1.282}
+REACH = {"ball": 1.0, "square": 1.253, "triangle": 1.45, "ring": 1.2, "cross": 1.398}
 
 
 def distance(shape: str, x: Tensor, y: Tensor) -> Tensor:
