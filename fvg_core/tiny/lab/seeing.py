@@ -88,16 +88,15 @@ def _blobs(mask: np.ndarray) -> list[Blob]:
     from scipy import ndimage
 
     parts, _ = ndimage.label(mask)
+    areas = np.bincount(parts.ravel()) / mask.size
+    fit = (areas >= LEAST_AREA) & (areas <= MOST_AREA)
     found = []
-    for i, box in enumerate(ndimage.find_objects(parts), start=1):
-        inside = parts[box] == i
-        area = inside.sum()
-        if LEAST_AREA <= area / mask.size <= MOST_AREA:
-            rows, columns = np.nonzero(inside)
-            y, x = float(rows.mean()), float(columns.mean())
-            shape, angle = _shape(inside, x, y, area)
-            place = ((box[1].start + x + 0.5) / len(mask), (box[0].start + y + 0.5) / len(mask))
-            found.append(Blob(*place, area / mask.size, shape, angle, parts == i))
+    for i in np.flatnonzero(fit[1:]) + 1:
+        rows, columns = np.nonzero(parts == i)
+        y, x = float(rows.mean()), float(columns.mean())
+        shape, angle = _shape(parts == i, x, y, len(rows))
+        place = ((x + 0.5) / len(mask), (y + 0.5) / len(mask))
+        found.append(Blob(*place, float(areas[i]), shape, angle, parts == i))
     return sorted(found, key=lambda blob: -blob.area)
 
 
