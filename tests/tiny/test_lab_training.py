@@ -12,6 +12,7 @@ from safetensors import safe_open
 from fvg_core.errors import WeightsError
 from fvg_core.tiny.lab.train import data, dit, pipeline, text, vae
 from fvg_core.tiny.lab.train.pipeline import Pipeline
+from fvg_core.tiny.train.loop import plateau
 
 CPU = torch.device("cpu")
 
@@ -88,3 +89,10 @@ def test_scoring_trains_nothing(trained: Pipeline):
     before = (trained.work / "video.pt").read_bytes()
     Pipeline(trained.work, CPU, shards=1, steps=9).score(count=1, steps=1)
     assert (trained.work / "video.pt").read_bytes() == before
+
+
+def test_steps_can_be_added_to_a_plan():
+    """What was done of a plan of 1,000 steps, but its end, is the start of one of 4,000."""
+    assert all(plateau(step / 1000) == plateau(step / 4000) == 1 for step in range(0, 800, 50))
+    assert plateau(0.9) == pytest.approx(0.5)
+    assert 0 < plateau(1.0) < 0.02
