@@ -65,8 +65,12 @@ def verdict(judged: dict[str, Judged]) -> tuple[str, str]:
             "Undecided: the drawn first frame is wrong too, so that motion was never tried from a "
             "right one. Draw other candidates, or choose another (another seed)."
         )
-    return "motion" if t2v.first_frame else "both", (
-        "A failure of motion: even from a right first frame the video model does not do what the "
-        "prompt asks for."
-        + ("" if t2v.first_frame else " Composition failed as well: its own first frame is wrong.")
+    if t2v.first_frame:
+        return "motion", (
+            "A failure of motion: even from a right first frame, its own or a drawn one, the video "
+            "model does not do what the prompt asks for."
+        )
+    return "both", (
+        "Both failed: text-to-video's own first frame is wrong, and from a right one the video "
+        "model does not do what the prompt asks for either."
     )
