@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import Image
 
+from dev.host import PACK
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.graph import set_widgets
@@ -28,7 +28,7 @@ PROMPT = "a red circle moves right and a blue square stays still on a gray backg
 def test_the_command_makes_judges_and_shows_three_videos(comfy: ComfyServer, tmp_path: Path):
     command = [sys.executable, "-m", "fvg_core", "diagnose", PROMPT, "--server", comfy.url]
     done = subprocess.run(
-        [*command, "--seed", "3", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+        [*command, "--seed", "3", "--out", str(tmp_path)], cwd=PACK, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert all(title in done.stdout for title in TITLES.values())
