@@ -53,9 +53,9 @@ def _main_inputs() -> list:
             "checkpoint; if it is finished, give back its LoRA. start again: move it and its LoRA "
             "to fvg/training-old in the output, and train anew.",
         ),
-        _whole("steps", _D.steps, "Optimizer steps. 6,000 in the paper (section 5.1).", least=1),
+        _whole("steps", _D.steps, "Optimizer steps. 6,000 in the paper (section 4.3).", least=1),
         _whole(
-            "batch", _D.batch, "Clips that make one step. 16 in the paper (section 5.1).", least=1
+            "batch", _D.batch, "Clips that make one step. 16 in the paper (section 4.3).", least=1
         ),
         _whole(
             "micro_batch",
@@ -67,7 +67,7 @@ def _main_inputs() -> list:
         _whole(
             "rank",
             _LORA.rank,
-            "Size of the LoRA. 256 in the paper (section 5.1); at most 64 for a 14B model on a "
+            "Size of the LoRA. 256 in the paper (section 4.3); at most 64 for a 14B model on a "
             "card of 24 GB.",
             least=1,
             max=2048,

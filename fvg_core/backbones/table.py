@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import MODELS, BackboneSpec
 
-RANKS = (64, 256)  # the most on a card of 24 GB for a 14B; the paper's (section 5.1)
+RANKS = (64, 256)  # the most on a card of 24 GB for a 14B; the paper's (section 4.3)
 _GB = 1e9
 
 

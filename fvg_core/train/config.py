@@ -35,7 +35,7 @@ class Algorithm(_Section):
 
 
 class Lora(_Section):
-    rank: int = Field(256, ge=1)  # paper, section 5.1
+    rank: int = Field(256, ge=1)  # paper, section 4.3
     alpha: float | None = Field(None, gt=0)  # the rank where none is given, as Pusa's
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: str | None = None  # regex over module names; the family's linear layers otherwise
@@ -70,8 +70,8 @@ class Keep(_Section):
 
 
 class TrainConfig(_Section):
-    steps: int = Field(6000, ge=1)  # paper, section 5.1
-    batch: int = Field(16, ge=1)  # effective: samples per step (paper, section 5.1)
+    steps: int = Field(6000, ge=1)  # paper, section 4.3
+    batch: int = Field(16, ge=1)  # effective: samples per step (paper, section 4.3)
     micro_batch: int = Field(1, ge=1)  # samples per forward pass
     seed: int = Field(0, ge=0, lt=2**63)
     algorithm: Algorithm = Algorithm()
