@@ -3,7 +3,7 @@
 `python -m benchmarks.options [--prompts 80]` animates the true first frame of held-out two-object
 scenes through a real ComfyUI, once as the sampler does by default and once for each candidate, with
 the same seeds. Writes `benchmarks/results/<date>/options.{jsonl,json,md}`. Interrupt and run again:
-it goes on.
+it goes on. `--again` tries the candidates that won on fresh scenes (`options_again.*`).
 
 A candidate wins where its difference from the default, over the scenes, is above 0 by more than
 the interval: 95% for all candidates together (Bonferroni).
@@ -17,6 +17,7 @@ import io
 import json
 import random
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,24 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
     "low-pass": ({}, {}, "low-pass"),
     "less attention": ({}, {}, "less attention"),
 }
+# Of a second look at what won and is in no node: other scenes, other seeds of the sampler.
+AGAIN = ("negative without anchor", "rising guidance")
+SCENES, SCENES_AGAIN = 2031, 4711
+FIRST, FIRST_AGAIN = 0, 5000
 FIGURES = ("objects", "motion", "psnr", "shift")
 BETTER = {"objects": 1, "motion": 1, "psnr": 1, "shift": -1}
 
 
-def scenes(count: int) -> list[Scene]:
+def scenes(count: int, seed: int) -> list[Scene]:
     """Held-out scenes of two objects; none was looked at to choose a setting."""
-    rng = random.Random(2031)
+    rng = random.Random(seed)
     return [sample_scene(rng, 2, held_out=True) for _ in range(count)]
 
 
-def graph(anchor_file: str, scene: Scene, seed: int) -> tuple[dict[str, Any], dict[str, str]]:
-    """All variants on one scene, SEEDS videos each, and the save node of each."""
+def graph(
+    anchor_file: str, scene: Scene, seed: int, variants: Collection[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The variants on one scene, SEEDS videos each, and the save node of each."""
     nodes: dict[str, Any] = {}
 
     def add(name: str, class_type: str, **inputs: Any) -> str:
@@ -77,7 +84,8 @@ def graph(anchor_file: str, scene: Scene, seed: int) -> tuple[dict[str, Any], di
     add("negative", "CLIPTextEncode", clip=["world", 2], text="")
     add("anchor", "LoadImage", image=anchor_file)
     saves = {}
-    for variant, (injected, sampled, candidate) in VARIANTS.items():
+    for variant in variants:
+        injected, sampled, candidate = VARIANTS[variant]
         anchor = {"image": ["anchor", 0], "frame": "first", "pixel_frame": 0, "fit": "crop"}
         size = {"width": SIZE, "height": SIZE, "length": FRAMES, "batch_size": SEEDS}
         anchor |= {"anchor_noise": 0.0, **injected}
@@ -97,13 +105,15 @@ def graph(anchor_file: str, scene: Scene, seed: int) -> tuple[dict[str, Any], di
     return nodes, saves
 
 
-def judge(client: ComfyClient, scene: Scene, index: int) -> dict[str, Any]:
+def judge(
+    client: ComfyClient, scene: Scene, index: int, variants: Collection[str] = VARIANTS
+) -> dict[str, Any]:
     """Run one scene. Returns per variant the means over SEEDS videos of FIGURES."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / f"option_anchor_{index:04d}.png"
         Image.fromarray(render([scene], [0])[0, 0].numpy()).save(picture)
         anchor_file = client.upload_image(picture)
-    prompt, saves = graph(anchor_file, scene, seed=1000 * index)
+    prompt, saves = graph(anchor_file, scene, 1000 * index, variants)
     result = client.run(prompt)
     truth = render([scene])[0].numpy()
     found = {}
@@ -203,8 +213,8 @@ def _cell(cell: dict[str, float], mark: int) -> str:
     return {1: f"**{text}**", -1: f"*{text}*", 0: text}[mark]
 
 
-def write(done: Path, folder: Path, install) -> str:
-    """The record of all rows in `done`, and its page, into a folder. Returns the page."""
+def write(done: Path, install) -> str:
+    """The record of all rows in `done`, and its page, beside them. Returns the page."""
     rows = [json.loads(line) for line in done.read_text().splitlines()]
     record = {
         "date": datetime.date.today().isoformat(),
@@ -214,22 +224,27 @@ def write(done: Path, folder: Path, install) -> str:
         "sampling": SAMPLING,
         "table": summarise(rows),
     }
-    report.write(record, page(record), folder, "options")
+    report.write(record, page(record), done.parent, done.stem)
     return page(record)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.options", description=__doc__)
-    parser.add_argument("--prompts", type=int, default=80)
+    parser.add_argument("--prompts", type=int, help="scenes: 80, or 100 with --again")
+    parser.add_argument("--again", action="store_true", help="what won, on fresh scenes")
     parser.add_argument("--out", type=Path, help="folder instead of benchmarks/results/<date>")
     options = parser.parse_args()
     folder = options.out or report.RESULTS / datetime.date.today().isoformat()
     folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "options.jsonl"
+    done = folder / ("options_again.jsonl" if options.again else "options.jsonl")
+    variants = (DEFAULT, *AGAIN) if options.again else VARIANTS
+    count = options.prompts or (100 if options.again else 80)
+    drawn = scenes(count, SCENES_AGAIN if options.again else SCENES)
+    first = FIRST_AGAIN if options.again else FIRST
     known = {json.loads(line)["index"] for line in done.read_text().splitlines()} if (
         done.exists()
     ) else set()  # fmt: skip
-    todo = [(i, s) for i, s in enumerate(scenes(options.prompts)) if i not in known]
+    todo = [(i, s) for i, s in enumerate(drawn, first) if i not in known]
     install = prepare()
     if todo:
         with (
@@ -239,10 +254,10 @@ def main() -> None:
             done.open("a") as out,
         ):
             for i, scene in todo:
-                out.write(json.dumps(judge(client, scene, i)) + "\n")
+                out.write(json.dumps(judge(client, scene, i, variants)) + "\n")
                 out.flush()
-                print(f"{i + 1}/{options.prompts} {scene.caption}", flush=True)
-    print(write(done, folder, install))
+                print(f"{i - first + 1}/{count} {scene.caption}", flush=True)
+    print(write(done, install))
 
 
 if __name__ == "__main__":
