@@ -69,7 +69,7 @@ def scenes(count: int, seed: int) -> list[Scene]:
 
 
 def graph(
-    anchor_file: str, scene: Scene, seed: int, variants: Collection[str]
+    anchor_file: str, scene: Scene, seed: int, variants: Collection[str] = VARIANTS
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The variants on one scene, SEEDS videos each, and the save node of each."""
     nodes: dict[str, Any] = {}

@@ -39,6 +39,7 @@ class Editor:
         """Reload the page. It is ready once it has put its own last draft back."""
         self.page.reload()
         self.wait_ready()
+        self.page.wait_for_function("() => window.app.graph.nodes.length > 0")
 
     def wait_ready(self) -> None:
         self.page.wait_for_function(READY)
