@@ -1,7 +1,7 @@
 // The Anchor Picker shows its candidates; a click writes the choice and queues the rest.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { findNode, setWidget, widgetOf } from "./graph.js";
+import { findNode, recordChange, setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./picker/panel.js";
 import { readState, withChoice } from "./picker/state.js";
@@ -98,7 +98,9 @@ function attach(node) {
   node.hideOutputImages = true;
   node.onDrawBackground = () => {};
   after(node, "onConfigure", () => show(node, node.properties[KEPT]));
-  after(node, "onExecuted", (output) => executed(node, output?.fvg_picker?.[0]));
+  after(node, "onExecuted", (output) =>
+    recordChange(() => executed(node, output?.fvg_picker?.[0])),
+  );
 }
 
 function executed(node, given) {

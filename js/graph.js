@@ -19,3 +19,14 @@ export function setWidget(widget, value) {
   widget.value = value;
   widget.callback?.(value);
 }
+
+// A change that the page makes to the workflow by itself: without this the editor would not see it
+// before the user's next gesture, and a reload until then would lose it.
+export function recordChange(change) {
+  app.canvas.emitBeforeChange();
+  try {
+    change();
+  } finally {
+    app.canvas.emitAfterChange();
+  }
+}

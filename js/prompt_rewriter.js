@@ -1,6 +1,6 @@
 // The First-Frame Prompt Rewriter shows what it wrote beside the prompt, and takes edits of it.
 import { app } from "../../scripts/app.js";
-import { setWidget, widgetOf } from "./graph.js";
+import { recordChange, setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./rewriter/panel.js";
 import { readRewrites, withEdit, without } from "./rewriter/state.js";
@@ -46,8 +46,10 @@ function attach(node) {
   after(node, "onConnectionsChange", show);
   after(node, "onExecuted", (output) => {
     if (!output?.fvg_rewrites) return;
-    node.properties[KEPT] = output.fvg_rewrites;
-    show();
+    recordChange(() => {
+      node.properties[KEPT] = output.fvg_rewrites;
+      show();
+    });
   });
 }
 

@@ -26,6 +26,13 @@ READY = "window.app?.graph && window.LiteGraph && window.app.extensionManager"
 # Set before the editor starts, so that no dialog covers the canvas.
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
 
+# The nodes are those of a draft that a reload would put back.
+KEPT = """() => {
+    const nodes = JSON.stringify(window.app.graph.serialize().nodes);
+    return Object.keys(localStorage).some(key => key.startsWith('Comfy.Workflow.Draft.')
+        && JSON.stringify(JSON.parse(JSON.parse(localStorage[key]).data).nodes) === nodes);
+}"""
+
 
 @dataclass
 class Editor:
@@ -34,6 +41,10 @@ class Editor:
     page: Any
     url: str
     errors: list[str] = field(default_factory=list)
+
+    def wait_kept(self) -> None:
+        """Until the editor's draft, written half a second after a change, holds every node."""
+        self.page.wait_for_function(KEPT)
 
     def reload(self) -> None:
         """Reload the page. It is ready once it has put its own last draft back."""

@@ -60,7 +60,7 @@ def test_inside_a_subgraph(desk: Desk) -> None:
 
 def test_after_a_reload_the_candidates_stand_there(desk: Desk) -> None:
     waiting(desk)
-    desk.page.wait_for_timeout(1500)  # the editor keeps its draft now and then
+    desk.editor.wait_kept()
     desk.editor.reload()
     panel = desk.wait_status(WAITING)
     assert panel["tiles"] == 3
@@ -119,6 +119,7 @@ def test_a_restart_between_candidates_and_pick(
     with server() as first, ComfyClient(first.url) as client:
         desk = Desk(open_editor(first), client)
         waiting(desk)
+        desk.editor.wait_kept()
     with server(first.port) as second, ComfyClient(second.url) as client:
         desk.client = client
         desk.editor.reload()

@@ -166,9 +166,8 @@ def test_it_is_there_after_a_reload(page):
     page.run()
     page.do(TYPE, EDIT)
     before = page.shown()
-    saved = page.editor.workflow()
+    page.editor.wait_kept()
     page.editor.reload()
-    page.editor.load(saved)
     page.page.wait_for_function(f"() => ({SHOWN})().original !== ''")
     assert page.shown() == before
     assert "fvg_rewrites" not in str(page.editor.prompt())
