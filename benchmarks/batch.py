@@ -36,7 +36,7 @@ from benchmarks.machine import describe
 from dev.host import Install, prepare
 from dev.recipe import describe_pack
 from fvg_core.bench.client import ComfyClient
-from fvg_core.bench.suites import CATEGORIES
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import FVGError
 
 Json = dict[str, Any]

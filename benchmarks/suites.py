@@ -27,7 +27,8 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import report
-from fvg_core.bench.suites import CATEGORIES, VBENCH2, suite_entries
+from fvg_core.bench.suites import VBENCH2, suite_entries
+from fvg_core.categories import CATEGORIES
 
 META = (  # in the order of CATEGORIES
     "consistent_attribute_binding",

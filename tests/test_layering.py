@@ -24,6 +24,7 @@ STDLIB = sys.stdlib_module_names
 HOST = {"folder_paths", "server", "nodes", "execution", "latent_preview", "node_helpers"}
 _MATHS = ("flow", "schedules", "process", "pairs", "anchor", "guidance")
 PURE = {f"fvg_core.{name}" for name in _MATHS}
+SHARED_BY_ALL = {"fvg_core.errors", "fvg_core.categories"}
 PLAIN = PURE | {"fvg_core.errors", "fvg_core.types", "fvg_core.config", "fvg_core.frames"}
 
 # Packages that may be imported at import time. Anything else belongs inside the function that
@@ -146,7 +147,7 @@ def _own_breach(module: str, i: Import) -> str | None:
             return "fvg_core does not know the nodes"
         if module in PURE and i.target not in PLAIN:
             return "the maths imports torch and other maths only"
-        inside = within(i.target, "fvg_core.bench") or i.target == "fvg_core.errors"
+        inside = within(i.target, "fvg_core.bench") or i.target in SHARED_BY_ALL
         if within(module, "fvg_core.bench") and not inside:
             return "bench speaks HTTP"
         return None

@@ -29,13 +29,13 @@ from dev.host import PACK, prepare
 from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import WeightsError
 from fvg_core.tiny.lab.captions import prompt_spans, text
 from fvg_core.tiny.lab.render import FRAMES, SIZE, render
 from fvg_core.tiny.lab.scenes import Scene, sample_scene
 from fvg_core.tiny.lab.scorer import score
 from fvg_core.tiny.lab.train.pipeline import EDITION
-from fvg_core.tiny.lab.words import CATEGORIES
 
 VIDEO = PACK / "fvg_core" / "tiny" / "weights" / "fvg_tiny_video.safetensors"
 

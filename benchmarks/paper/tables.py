@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.paper.ways import BASE, WAYS
-from fvg_core.tiny.lab.words import CATEGORIES
+from fvg_core.categories import CATEGORIES
 
 # A row: {"category", "index", "scores": {"<way>/<steps>": [score of each seed]}}.
 Row = dict[str, Any]

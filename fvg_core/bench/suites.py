@@ -13,18 +13,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..categories import CATEGORIES
 from ..errors import BatchError
 from .prompt_list import Entry
 
-CATEGORIES = (  # in the order of the prompt files 1_... to 7_...
-    "consistent_attr",
-    "dynamic_attr",
-    "spatial_relationships",
-    "motion_binding",
-    "action_binding",
-    "interaction",
-    "generative_numeracy",
-)
 # fmt: off
 VBENCH2 = (
     "Camera_Motion", "Complex_Landscape", "Complex_Plot", "Composition", "Diversity",

@@ -20,15 +20,6 @@ from pathlib import Path
 from ..errors import PromptError
 
 OWN = Path(__file__).parent / "suite.jsonl"
-CATEGORIES = (  # of T2V-CompBench; the prompts are our own
-    "consistent_attr",
-    "dynamic_attr",
-    "spatial_relationships",
-    "motion_binding",
-    "action_binding",
-    "interaction",
-    "generative_numeracy",
-)
 MEASURES = ("entities", "counts", "attributes", "relations", "initial", "leaked")
 NUMBERS = (
     *("one", "two", "three", "four", "five", "six"),

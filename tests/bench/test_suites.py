@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fvg_core.bench.suites import CATEGORIES, VBENCH, VBENCH2, suite_entries
+from fvg_core.bench.suites import VBENCH, VBENCH2, suite_entries
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
 
 LONG = "a very long prompt " * 20

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from benchmarks.paper.__main__ import require_second_edition
 from benchmarks.paper.tables import against, average, markdown, values
 from benchmarks.paper.ways import ALL_STEPS, BASE, WAYS, Run, graph
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import WeightsError
-from fvg_core.tiny.lab.words import CATEGORIES
 
 
 def rows(run: Run, count: int = 3) -> list[dict]:

@@ -1,9 +1,10 @@
 """The page of rewriting scores."""
 
 from benchmarks.rewriter import page
+from fvg_core.categories import CATEGORIES
 from fvg_core.prompts import Rewriting
 from fvg_core.prompts.scoring import score, summary
-from fvg_core.prompts.suite import CATEGORIES, read_suite
+from fvg_core.prompts.suite import read_suite
 
 
 def test_the_page_has_every_row_and_what_went_wrong():

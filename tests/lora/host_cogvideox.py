@@ -1,30 +1,18 @@
 """A program: what the host's own CogVideoX predicts, in a process of its own.
 
-    python host_cogvideox.py <ComfyUI> <pack> <folder>
+    python host_cogvideox.py <ComfyUI> <folder>
 
 The folder holds job.safetensors (the weights under `model.`, a LoRA under `lora.`, x, t, pairs,
 text; the constructor's arguments in the metadata) and receives result.safetensors.
 """
 
-import json
-import sys
-from pathlib import Path
+import host_side
 
-ROOT, PACK, FOLDER = (Path(argument) for argument in sys.argv[1:])
-# ComfyUI's `nodes` must win over the pack's.
-sys.path[:0] = [str(ROOT)]
-sys.path.append(str(PACK))
-sys.argv[1:] = ["--cpu"]
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+FOLDER = host_side.begin()
 
 import comfy.ops  # noqa: E402
 import torch  # noqa: E402
 from comfy.ldm.cogvideo.model import CogVideoXTransformer3DModel  # noqa: E402
-from safetensors import safe_open  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
 
 from fvg_core.backbones.cogvideox import COGVIDEOX15  # noqa: E402
 from fvg_core.backbones.tokenwise import flat_timesteps, tokenwise  # noqa: E402
@@ -45,15 +33,11 @@ class Host:
         return name
 
 
-def part(prefix: str) -> dict:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def predictions(operations) -> dict[str, torch.Tensor]:
+def predictions(operations, sizes: dict, tensors: dict) -> dict[str, torch.Tensor]:
     model = CogVideoXTransformer3DModel(
         **sizes, device="cpu", dtype=torch.float32, operations=operations
     ).eval()
-    model.load_state_dict(part("model."))
+    model.load_state_dict(host_side.part(tensors, "model."))
     x, t, text = (tensors[k] for k in ("x", "t", "text"))
     with torch.no_grad():
         out = {"plain": model(x, t, text)}
@@ -61,7 +45,7 @@ def predictions(operations) -> dict[str, torch.Tensor]:
             out["pairs"] = model(x, flat_timesteps(t, tensors["pairs"]), text)
         out["after"] = model(x, t, text)
     adapter = attach(Host(model), rank=RANK, alpha=ALPHA, seed=SEED)
-    adapter.load(part("lora."))
+    adapter.load(host_side.part(tensors, "lora."))
     with tokenwise(model.blocks, model.norm_out):
         out["lora"] = model(x, flat_timesteps(t, tensors["pairs"]), text)
         out["lora"].square().mean().backward()
@@ -70,12 +54,10 @@ def predictions(operations) -> dict[str, torch.Tensor]:
     return out | {f"grad.{name}": p.grad for name, p in named}
 
 
-with safe_open(FOLDER / "job.safetensors", "pt") as file:
-    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    sizes = json.loads(file.metadata()["sizes"])
+sizes, tensors = host_side.read_job(FOLDER / "job.safetensors")
 results = {
-    f"{name}.{key}": value.contiguous()
+    f"{name}.{key}": value
     for name in ("disable_weight_init", "manual_cast")
-    for key, value in predictions(getattr(comfy.ops, name)).items()
+    for key, value in predictions(getattr(comfy.ops, name), sizes, tensors).items()
 }
-save_file(results, FOLDER / "result.safetensors")
+host_side.write_result(FOLDER, results)

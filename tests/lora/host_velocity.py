@@ -1,31 +1,19 @@
 """A program: velocities of the host's own Wan, plain and with a LoRA, in a process of its own.
 
-    python host_velocity.py <ComfyUI> <pack> <folder>
+    python host_velocity.py <ComfyUI> <folder>
 
 The folder holds job.safetensors (the weights under `model.`, a LoRA under `lora.`, x, sigma, text;
 the constructor's arguments in the metadata) and receives result.safetensors.
 """
 
-import json
-import sys
-from pathlib import Path
+import host_side
 
-ROOT, PACK, FOLDER = (Path(argument) for argument in sys.argv[1:])
-# ComfyUI's `nodes` must win over the pack's.
-sys.path[:0] = [str(ROOT)]
-sys.path.append(str(PACK))
-sys.argv[1:] = ["--cpu"]
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing()
+FOLDER = host_side.begin()
 
 import comfy.model_management  # noqa: E402
 import comfy.ops  # noqa: E402
 import torch  # noqa: E402
 from comfy.ldm.wan.model import WanModel  # noqa: E402
-from safetensors import safe_open  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
 
 from fvg_core.backbones.wan import WAN21  # noqa: E402
 from fvg_core.lora.adapter import attach  # noqa: E402
@@ -46,19 +34,15 @@ class HostWan:
         return self.module(x, sigma * 1000, text)
 
 
-def part(tensors: dict, prefix: str) -> dict:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
 def velocities(operations, sizes: dict, tensors: dict) -> dict[str, torch.Tensor]:
     model = WanModel(**sizes, device="cpu", dtype=torch.float32, operations=operations).eval()
-    model.load_state_dict(part(tensors, "model."))
+    model.load_state_dict(host_side.part(tensors, "model."))
     backbone = HostWan(model)
     given = tensors["x"], tensors["sigma"], tensors["text"]
     out = {"plain": backbone.denoise(*given).detach()}
     adapter = attach(backbone, rank=RANK, alpha=ALPHA, seed=SEED)
     out |= {f"start.{key}": value for key, value in adapter.state().items()}
-    adapter.load(part(tensors, "lora."))
+    adapter.load(host_side.part(tensors, "lora."))
     comfy.model_management.in_training = True  # or its rotary embedding has no gradient
     backbone.denoise(*given).square().mean().backward()
     comfy.model_management.in_training = False
@@ -73,12 +57,10 @@ def velocities(operations, sizes: dict, tensors: dict) -> dict[str, torch.Tensor
     return out
 
 
-with safe_open(FOLDER / "job.safetensors", "pt") as file:
-    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    sizes = json.loads(file.metadata()["sizes"])
+sizes, tensors = host_side.read_job(FOLDER / "job.safetensors")
 results = {
-    f"{name}.{key}": value.contiguous()
+    f"{name}.{key}": value
     for name in ("disable_weight_init", "manual_cast")
     for key, value in velocities(getattr(comfy.ops, name), sizes, tensors).items()
 }
-save_file(results, FOLDER / "result.safetensors")
+host_side.write_result(FOLDER, results)

@@ -3,15 +3,14 @@ one timestep and at one for every pair; same LoRA, same gradients."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import small_wan
 import torch
-from safetensors.torch import load_file, save_file
+from host_side import run_in_host, write_job
+from safetensors.torch import load_file
 from torch import nn
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "core"))
@@ -22,8 +21,6 @@ from fvg_core.lora.adapter import attach
 from fvg_core.lora.files import read_lora, save_lora
 from fvg_core.lora.names import COGVIDEOX_NAMES, names_of
 
-PACK = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).with_name("host_cogvideox.py")
 RANK, ALPHA, SEED = 3, 6.0, 5
 TOLERANCE = 1e-4
 OPERATIONS = pytest.mark.parametrize("operations", ["disable_weight_init", "manual_cast"])
@@ -60,22 +57,12 @@ def theirs(install, tmp_path_factory, ours) -> dict[str, torch.Tensor]:
     state = reference.small().module.state_dict()
     job = {f"model.{COGVIDEOX_NAMES.to_published(key)}": value for key, value in state.items()}
     job |= {f"lora.{key}": value for key, value in small_wan.filled(start, 0.1).items()}
-    sizes = {k: v for k, v in reference.SIZES.items()}
-    save_file(
-        {**job, "x": x, "t": TIME, "pairs": PAIRS, "text": text},
+    write_job(
         folder / "job.safetensors",
-        {"sizes": json.dumps(sizes)},
+        reference.SIZES,
+        {**job, "x": x, "t": TIME, "pairs": PAIRS, "text": text},
     )
-    done = subprocess.run(
-        [str(install.python), str(PROGRAM), str(install.root), str(PACK), str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return load_file(folder / "result.safetensors")
+    return run_in_host(install, "host_cogvideox.py", folder)
 
 
 @pytest.mark.host

@@ -3,21 +3,16 @@ velocities for the same weights and inputs."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-
 import pytest
 import small_wan
 import torch
-from safetensors.torch import load_file, save_file
+from host_side import run_in_host, write_job
 
 from fvg_core.backbones.diffusers_wan import DiffusersWan
 from fvg_core.tiny.export import transformer_to_host, wan_config
 
 pytestmark = pytest.mark.host
 
-PROGRAM = Path(__file__).with_name("host_families.py")
 TOLERANCE = 1e-4  # of the largest value
 CLIP = 1280
 FAMILIES = ("5B", "I2V 2.1", "I2V 2.2")
@@ -64,13 +59,8 @@ def by_host(install, tmp_path_factory) -> dict[str, torch.Tensor]:
         state = transformer_to_host(module.state_dict())
         job = {f"model.{key}": value for key, value in state.items()}
         job |= {f"given.{key}": value for key, value in given(family).items()}
-        save_file(job, folder / f"{family}.safetensors", {"sizes": json.dumps(sizes)})
-    done = subprocess.run(
-        [str(install.python), str(PROGRAM), str(install.root), str(folder)],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return load_file(folder / "result.safetensors")
+        write_job(folder / f"{family}.safetensors", sizes, job)
+    return run_in_host(install, "host_families.py", folder)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

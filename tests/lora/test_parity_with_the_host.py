@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-
 import pytest
 import small_wan
 import torch
-from safetensors.torch import load_file, save_file
+from host_side import run_in_host, write_job
 
 from fvg_core.lora.adapter import attach
 from fvg_core.tiny.export import transformer_to_host, wan_config
 
 pytestmark = pytest.mark.host
 
-PACK = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).with_name("host_velocity.py")
 RANK, ALPHA, SEED = 3, 6.0, 5
 TOLERANCE = 1e-4  # of the largest value; two orders of summation differ by about 1e-6
 OPERATIONS = ("disable_weight_init", "manual_cast")
@@ -50,21 +44,12 @@ def theirs(install, tmp_path_factory, ours) -> dict[str, torch.Tensor]:
     state = transformer_to_host(backbone.module.state_dict())
     job = {f"model.{key}": value for key, value in state.items()}
     job |= {f"lora.{key}": value for key, value in small_wan.filled(start, 0.1).items()}
-    save_file(
-        {**job, "x": x, "sigma": sigma, "text": text},
+    write_job(
         folder / "job.safetensors",
-        {"sizes": json.dumps(wan_config(backbone.module.config))},
+        wan_config(backbone.module.config),
+        {**job, "x": x, "sigma": sigma, "text": text},
     )
-    done = subprocess.run(
-        [str(install.python), str(PROGRAM), str(install.root), str(PACK), str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return load_file(folder / "result.safetensors")
+    return run_in_host(install, "host_velocity.py", folder)
 
 
 def close(a: torch.Tensor, b: torch.Tensor) -> None:

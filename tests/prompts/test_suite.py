@@ -11,11 +11,12 @@ import pytest
 from prompt_scoring import CASES as EARLIER
 from replaying import GOOD_TEXT, PROMPT, Replays, as_json
 
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import LanguageModelError, PromptError
 from fvg_core.prompts import Rewriting
 from fvg_core.prompts.command import run
 from fvg_core.prompts.scoring import score, summary, table
-from fvg_core.prompts.suite import CATEGORIES, Case, judge, read_suite, shares
+from fvg_core.prompts.suite import Case, judge, read_suite, shares
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = read_suite()

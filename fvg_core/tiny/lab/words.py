@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ...categories import CATEGORIES
+
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (222, 38, 42),
     "green": (40, 190, 75),
@@ -45,15 +47,6 @@ SIDES: dict[str, tuple[int, int]] = {
     "below": (0, 1),
 }
 MEETINGS = ("pushes", "meets", "knocks away")
-CATEGORIES = (
-    "consistent_attr",
-    "dynamic_attr",
-    "spatial_relationships",
-    "motion_binding",
-    "action_binding",
-    "interaction",
-    "generative_numeracy",
-)
 MOST = 5  # objects of a scene
 _HELD_OUT_SHARE = 0.1
 

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ def pixels_to_input(pixels: Tensor) -> Tensor:
 
 
 def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
-    frames, batch = _phase(step)
+    frames, batch = phase(CURRICULUM, step)
     rng = random.Random(torch.randint(2**31, (), generator=gen).item())
     scenes = [sample_scene(rng, rng.choice((1, 2, 2)), held_out=None) for _ in range(batch)]
     first = rng.randrange(17 - frames + 1)
@@ -64,16 +65,20 @@ def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
         y = vae.decode(posterior.sample(gen)).sample
     # The corner pixel is ground in every frame, since no object touches the border.
     foreground = ((x - x[..., :1, :1]).abs().amax(1, keepdim=True) > 0.1).float()
-    weight = 1 + FOREGROUND_WEIGHT * foreground
+    return objective(x, y, posterior, 1 + FOREGROUND_WEIGHT * foreground)
+
+
+def objective(x: Tensor, y: Tensor, posterior: Any, weight: Tensor) -> Tensor:
+    """Weighted L1 and L2 errors of the decoded y, and the posterior's distance from N(0, 1)."""
     error = y.float() - x
     kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
     return (weight * (error.abs() + error.square())).mean() + KL_WEIGHT * kl
 
 
-def _phase(step: int) -> tuple[int, int]:
-    """(clip frames, batch) at a step of the curriculum."""
-    ends = itertools.accumulate(steps for steps, _, _ in CURRICULUM)
-    return next(phase[1:] for phase, end in zip(CURRICULUM, ends, strict=True) if step < end)
+def phase(curriculum: Sequence[tuple[int, int, int]], step: int) -> tuple[int, int]:
+    """(clip frames, batch) at a step."""
+    ends = itertools.accumulate(steps for steps, _, _ in curriculum)
+    return next(part[1:] for part, end in zip(curriculum, ends, strict=True) if step < end)
 
 
 def init_as_pooling(vae: nn.Module) -> None:

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ....categories import CATEGORIES
 from ...train.data import normalise
 from ...train.vae import pixels_to_input
 from .. import captions
 from ..render import FRAMES, render
 from ..scenes import Scene, sample_scene
-from ..words import CATEGORIES
 
 MOMENTS = 4  # stills of one scene
 SHARD = {"clips": 500, "stills": 2000}

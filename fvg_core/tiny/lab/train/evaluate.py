@@ -11,6 +11,7 @@ import random
 import torch
 from torch import Tensor, nn
 
+from ....categories import CATEGORIES
 from ....schedules import shift_sigma
 from ...train.data import denormalise
 from ...train.umt5 import TextEncoder
@@ -18,7 +19,6 @@ from .. import captions
 from ..render import FRAMES, SIZE
 from ..scenes import Scene, sample_scene
 from ..scorer import score
-from ..words import CATEGORIES
 
 SHIFT = 3.0
 CFG = 3.0

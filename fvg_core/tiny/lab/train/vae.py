@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from pathlib import Path
 
@@ -10,14 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from ...train.loop import run
-from ...train.vae import build, init_as_pooling, match_statistics, pixels_to_input
+from ...train.vae import (
+    build,
+    init_as_pooling,
+    match_statistics,
+    objective,
+    phase,
+    pixels_to_input,
+)
 from ..render import FRAMES, render
 from ..scenes import sample_scene
 
 # (steps, clip frames, batch): short clips first, since most of the work is spatial.
 CURRICULUM = ((1200, 1, 16), (1800, 5, 4), (700, FRAMES, 2))
 LR = 2e-3
-KL_WEIGHT = 1.25e-4
 OBJECT_WEIGHT = 3.0  # added for pixels of objects, which are brighter than any ground
 STATISTICS = 32  # clips over which the latents are measured
 _BRIGHT = 0.05  # of the brightest channel in [-1, 1]
@@ -49,7 +54,7 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
 
 
 def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
-    frames, batch = _phase(step)
+    frames, batch = phase(CURRICULUM, step)
     rng = random.Random(torch.randint(2**31, (), generator=gen).item())
     scenes = [sample_scene(rng, held_out=None) for _ in range(batch)]
     first = rng.randrange(FRAMES - frames + 1)
@@ -59,12 +64,4 @@ def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
         noise = torch.randn(posterior.mean.shape, generator=gen).to(x)
         y = vae.decode(posterior.mean + posterior.std * noise).sample
     weight = 1 + OBJECT_WEIGHT * (x.amax(1, keepdim=True) > _BRIGHT)
-    error = y.float() - x
-    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-    return (weight * (error.abs() + error.square())).mean() + KL_WEIGHT * kl
-
-
-def _phase(step: int) -> tuple[int, int]:
-    """(clip frames, batch) at a step of the curriculum."""
-    ends = itertools.accumulate(steps for steps, _, _ in CURRICULUM)
-    return next(phase[1:] for phase, end in zip(CURRICULUM, ends, strict=True) if step < end)
+    return objective(x, y, posterior, weight)
