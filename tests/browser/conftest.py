@@ -26,6 +26,13 @@ READY = "window.app?.graph && window.LiteGraph && window.app.extensionManager"
 # Set before the editor starts, so that no dialog covers the canvas.
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
 
+# Runs of this page whose end it was told, and so everything before their end.
+LISTEN = """() => {
+    if (window.endedRuns) return;
+    window.endedRuns = new Set();
+    window.comfyAPI.api.api.addEventListener('execution_success',
+        event => window.endedRuns.add(event.detail.prompt_id));
+}"""
 # The nodes are those of a draft that a reload would put back.
 KEPT = """() => {
     const nodes = JSON.stringify(window.app.graph.serialize().nodes);
@@ -55,6 +62,11 @@ class Editor:
     def wait_ready(self) -> None:
         self.page.wait_for_function(READY)
         self.page.wait_for_function("!document.querySelector('#vue-app .p-progressspinner')")
+        self.page.evaluate(LISTEN)
+
+    def wait_told(self, run: str) -> None:
+        """Until the page, which queued this run, has been told all of it."""
+        self.page.wait_for_function("run => window.endedRuns.has(run)", arg=run)
 
     def load(self, workflow: dict) -> None:
         """Open a workflow as if it had been chosen from a menu."""

@@ -65,12 +65,13 @@ class Desk:
         self.page.get_by_test_id("queue-button").click()
 
     def finished(self, action: Callable[[], None], runs: int = 1) -> list[dict]:
-        """What the runs that `action` queues leave, in order; no other run may appear."""
+        """What the runs that `action` queues leave, in order, the last one from this page; no
+        other run may appear."""
         before = set(self.client.get("/history"))
         action()
         for _ in range(600):
             history = self.client.get("/history")
-            new = [entry for number, entry in history.items() if number not in before]
+            new = {number: entry for number, entry in history.items() if number not in before}
             if len(new) >= runs:
                 break
             self.page.wait_for_timeout(100)
@@ -78,8 +79,9 @@ class Desk:
         queue = self.client.get("/queue")
         assert len(new) == runs
         assert not queue["queue_pending"]
-        assert [entry["status"]["status_str"] for entry in new] == ["success"] * runs
-        return [entry["outputs"] for entry in new]
+        assert [entry["status"]["status_str"] for entry in new.values()] == ["success"] * runs
+        self.editor.wait_told([*new][-1])
+        return [entry["outputs"] for entry in new.values()]
 
     def panels(self) -> list[dict]:
         return self.page.evaluate(SHOWN)

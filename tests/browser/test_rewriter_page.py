@@ -65,13 +65,14 @@ class Page:
         before = set(self.client.get("/history"))
         (action or (lambda: self.page.get_by_test_id("queue-button").click()))()
         for _ in range(300):
-            new = [v for k, v in self.client.get("/history").items() if k not in before]
+            new = [(k, v) for k, v in self.client.get("/history").items() if k not in before]
             if new:
                 break
             self.page.wait_for_timeout(100)
-        assert new[0]["status"]["status_str"] == "success"
-        self.page.wait_for_timeout(300)
-        return [t for name, out in new[0]["outputs"].items() for t in out["text"] if name == "2"]
+        ((run, entry),) = new
+        assert entry["status"]["status_str"] == "success"
+        self.editor.wait_told(run)
+        return [t for name, out in entry["outputs"].items() for t in out["text"] if name == "2"]
 
     def do(self, script: str, value: Any) -> None:
         self.page.evaluate(script, value)
