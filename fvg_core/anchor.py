@@ -81,6 +81,10 @@ class AnchorPlan:
         index = list(frames)
         return AnchorPlan(self.clean[:, :, index], self.mask[:, :, index])
 
+    def without(self, rows: Tensor) -> AnchorPlan:
+        """The plan with no anchors in some rows of the batch: rows [B], true for those."""
+        return AnchorPlan(self.clean, self.mask.masked_fill(rows.view(-1, 1, 1, 1, 1), 1))
+
     def to(self, like: Tensor) -> AnchorPlan:
         return AnchorPlan(self.clean.to(like), self.mask.to(like))
 
@@ -102,6 +106,13 @@ def hold_x0(plan: AnchorPlan, given: Tensor, x0: Tensor) -> Tensor:
     Every solver moves x towards its prediction, so one that is told the anchor ends there.
     """
     return torch.lerp(given, x0, plan.mask)
+
+
+def moved(shown: AnchorPlan, plan: AnchorPlan, x: Tensor, x0: Tensor) -> Tensor:
+    """A prediction x0 for the input `hybrid(shown, x)`, as one for `hybrid(plan, x)` of the same
+    velocity: what `hold_x0` needs of a model that was shown fewer anchors than are held. The
+    identity where both plans have the same mask."""
+    return x0 + (hybrid(plan, x) - hybrid(shown, x))
 
 
 def check_softness(mask: Tensor, process: Process) -> None:

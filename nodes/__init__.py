@@ -17,6 +17,7 @@ def _extension():
 
     from .anchor_image_generator import AnchorImageGenerator
     from .anchor_latent_injector import AnchorLatentInjector
+    from .anchor_options import AnchorOptions
     from .anchor_picker import AnchorPicker
     from .anchor_scorer import AnchorScorer
     from .anchored_wan_sampler import AnchoredWanSampler
@@ -41,6 +42,7 @@ def _extension():
                 AnchorPicker,
                 AnchorScorer,
                 AnchorLatentInjector,
+                AnchorOptions,
                 AnchoredWanSampler,
                 FirstFrameColorMatch,
                 TinyWorldLoader,

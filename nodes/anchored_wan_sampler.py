@@ -145,6 +145,7 @@ class AnchoredWanSampler(io.ComfyNode):
         if low_noise_model is not None:
             host.check_pair(model, low_noise_model)
             low_noise_model = host.same_pictures(model, low_noise_model)
+            low_noise_model = host.same_options(model, low_noise_model)
             low = host.LowNoiseExpert(host.anchored_model(low_noise_model), low_noise_cfg, boundary)
         anchored = low is not None and "noise_mask" in latent
         warning = host.lora_warning(low_noise_model) if anchored else None

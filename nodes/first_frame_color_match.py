@@ -16,7 +16,7 @@ class FirstFrameColorMatch(io.ComfyNode):
             category="FVG",
             description="Gives every frame of a video the brightness, contrast and tint of its "
             "first frame. Goes between VAE Decode and Save Video.",
-            search_aliases=["color match", "colour shift", "flash", "anchor options"],
+            search_aliases=["color match", "colour shift", "flash"],
             inputs=[
                 io.Image.Input("images", tooltip="The frames, from VAE Decode."),
                 io.Float.Input(

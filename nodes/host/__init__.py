@@ -29,7 +29,7 @@ from .candidates_making import make_candidates
 from .drawing import pipeline_names
 from .graph_key import graph_of, upstream_key
 from .guiders import LowNoiseExpert
-from .hold import anchored_model
+from .hold import anchored_model, negative_without_anchor, same_options
 from .image_to_video import same_pictures, sight_warning, with_picture
 from .inputs import Dataset, seed_input, solver_inputs
 from .llm import (
@@ -82,6 +82,7 @@ __all__ = [
     "make_candidates",
     "model_key",
     "model_stamp",
+    "negative_without_anchor",
     "note_settled",
     "one_by_one",
     "open_model",
@@ -95,6 +96,7 @@ __all__ = [
     "rewriter_instructions",
     "rewrites_folder",
     "rewriting_watch",
+    "same_options",
     "same_pictures",
     "sample_video",
     "save_views",

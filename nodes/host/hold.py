@@ -9,23 +9,28 @@ OUTER_SAMPLE     takes the mask away from the host, whose own inpainting would n
 APPLY_MODEL      swaps the anchors in and replaces the prediction at them, in fp32, so that caches
                  and solvers see a model that already knows them;
 DIFFUSION_MODEL  gives every frame its own timestep, which cannot pass through apply_model.
+
+Where a MODEL asks for it (`negative_without_anchor`), the negative branch of guidance is shown no
+anchors: at their frames it gets what the solver has there, the picture as noisy as all else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, pin
+from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, moved, pin
 from ...fvg_core.errors import ModelMismatchError
 from . import image_to_video
 from .cogvideox import has_pairs, wrap_around, wrap_within
 from .models import spec_of, takes_pictures
 
 _KEY = "fvg_anchors"
+_UNANCHORED = "fvg_negative_without_anchor"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class _Run:
 
     plan: AnchorPlan
     retained: tuple[int, ...]  # latent frames that the host keeps in every context window
+    unanchored: frozenset[UUID]  # prompts that are sampled as if there were no anchors
 
     # Plans without a window, tiled to the guidance branches of x, by the shape of x.
     _whole: dict[torch.Size, AnchorPlan] = field(default_factory=dict)
@@ -57,6 +63,14 @@ class _Run:
             self._whole[x.shape] = plan
         return plan
 
+    def shown(self, plan: AnchorPlan, transformer_options: dict) -> AnchorPlan:
+        """What the model is shown of a plan of `window`: without the anchors of some prompts."""
+        if not self.unanchored:
+            return plan
+        prompts = torch.tensor([p in self.unanchored for p in transformer_options["uuids"]])
+        rows = prompts.repeat_interleave(len(plan.mask) // len(prompts))
+        return plan.without(rows.to(plan.mask.device))
+
 
 def anchored_model(model):
     """A clone of a MODEL that understands LATENTs with anchors. Harmless without anchors."""
@@ -75,28 +89,84 @@ def anchored_model(model):
     return model
 
 
+def negative_without_anchor(model, on: bool):
+    """A clone of a MODEL whose negative branch is shown no anchors, or is again, where `on` is not
+    set. Before or after `anchored_model`.
+
+    Raises ModelMismatchError for one that takes the picture by itself.
+    """
+    spec = spec_of(model)
+    if on and takes_pictures(model):
+        raise ModelMismatchError(
+            f"{spec.name} takes the picture as an input of its own, with which it was trained in "
+            "both branches of guidance; it cannot be left out of the negative one. Set "
+            "negative_without_anchor to false, or remove Anchor Options."
+        )
+    model = model.clone()
+    model.model_options["transformer_options"][_UNANCHORED] = on
+    return model
+
+
+def same_options(model, other):
+    """`other` with what `negative_without_anchor` has set on `model`, unless it has its own."""
+    given = model.model_options["transformer_options"]
+    if _UNANCHORED not in given or _UNANCHORED in other.model_options["transformer_options"]:
+        return other
+    return negative_without_anchor(other, given[_UNANCHORED])
+
+
 def _outer_sample(
-    executor, noise, latent_image, sampler, sigmas, denoise_mask=None, *args, **kwargs
+    executor,
+    noise,
+    latent_image,
+    sampler,
+    sigmas,
+    denoise_mask=None,
+    callback=None,
+    disable_pbar=False,
+    seed=None,
+    **kwargs,
 ):
+    rest = (callback, disable_pbar, seed)
     if denoise_mask is None:
-        return executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
+        return executor(noise, latent_image, sampler, sigmas, None, *rest, **kwargs)
     guider = executor.class_obj
     _check_channels(guider.model_patcher, latent_image)
     device = guider.model_patcher.load_device
     raw = AnchorPlan(latent_image.to(device), denoise_mask[:, :1].to(device))
     normalised = guider.model_patcher.model.process_latent_in(raw.clean.float())
     handler = guider.model_options.get("context_handler")
-    run = _Run(
-        AnchorPlan(normalised, raw.mask), tuple(getattr(handler, "latent_retain_index_list", ()))
+    options = guider.model_options.setdefault("transformer_options", {})
+    unanchored = _negative_prompts(guider) if options.get(_UNANCHORED) else frozenset()
+    if unanchored:
+        noise = _noise_at_anchors(noise, denoise_mask, seed)
+    options[_KEY] = _Run(
+        AnchorPlan(normalised, raw.mask),
+        tuple(getattr(handler, "latent_retain_index_list", ())),
+        unanchored,
     )
     finish = pin if float(sigmas[-1]) == 0 else hand_over  # now: uni_pc writes into sigmas
-    options = guider.model_options.setdefault("transformer_options", {})
-    options[_KEY] = run
     try:
-        out = executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
+        out = executor(noise, latent_image, sampler, sigmas, None, *rest, **kwargs)
     finally:
         del options[_KEY]
     return finish(raw.to(out), out)
+
+
+def _negative_prompts(guider) -> frozenset[UUID]:
+    """The ids of what a guider weighs against. None where there are prompts of other kinds, such
+    as PerpNeg's empty one: their differences would be the anchor's."""
+    if guider.conds.keys() != {"positive", "negative"}:
+        return frozenset()
+    return frozenset(prompt["uuid"] for prompt in guider.conds["negative"])
+
+
+def _noise_at_anchors(noise: Tensor, mask: Tensor, seed: int | None) -> Tensor:
+    """Noise [B, C, F, h, w] that has some at the anchors too, where a run brings none because it
+    goes on from another, which has handed over clean ones. It is what that run began with, if the
+    seeds are the same."""
+    drawn = torch.randn(noise.shape, generator=torch.Generator().manual_seed(seed or 0))
+    return torch.where((mask.to(noise) < 1) & (noise == 0), drawn.to(noise), noise)
 
 
 def _check_channels(model, latent: Tensor) -> None:
@@ -124,7 +194,11 @@ def _apply_model(
     if run is None:
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     plan = run.window(x, transformer_options)
-    x0 = executor(hybrid(plan, x), t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    shown = run.shown(plan, transformer_options)
+    given = hybrid(shown, x)
+    x0 = executor(given, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    if shown is not plan:
+        x0 = moved(shown, plan, x, x0)
     # A hybrid of its own: in a step that EasyCache skips, it writes into what it was given.
     return hold_x0(plan, hybrid(plan, x), x0)
 
@@ -137,5 +211,6 @@ def _diffusion_model(executor, x, timestep, *args, **kwargs):
     if run is not None:
         # Flow models are told a multiple of sigma, so the same rule holds; others have anchors of
         # no noise at all, and every timestep times 0 is that of a clean frame.
-        timestep = frame_sigmas(run.window(x, options), timestep)
+        plan = run.shown(run.window(x, options), options)
+        timestep = frame_sigmas(plan, timestep)
     return executor(x, timestep, *args, **kwargs)

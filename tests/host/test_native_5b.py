@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import checkpoints
 import pytest
@@ -14,10 +15,8 @@ from safetensors.torch import load_file, save_file
 pytestmark = pytest.mark.host
 
 
-@pytest.fixture
-def checkpoint(comfy) -> str:
-    """A 48-channel Wan with random weights where the tiny one has 16 channels."""
-    folder = comfy.output / "diffusion_models"
+def write_random(folder: Path) -> str:
+    """A 48-channel Wan with random weights where the tiny one has 16 channels; its file name."""
     name = checkpoints.write("wan22_5b", folder)
     with safe_open(folder / name, "pt") as file:
         metadata = file.metadata()
@@ -28,6 +27,11 @@ def checkpoint(comfy) -> str:
     name = f"random-{name}"
     save_file(tensors, folder / name, metadata=metadata)
     return name
+
+
+@pytest.fixture
+def checkpoint(comfy) -> str:
+    return write_random(comfy.output / "diffusion_models")
 
 
 def test_native_mask_path_and_ours_agree(comfy, client, checkpoint):

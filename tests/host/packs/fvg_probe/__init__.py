@@ -119,6 +119,7 @@ class ReferenceEuler(io.ComfyNode):
                 io.Model.Input("low_model", optional=True),
                 io.Float.Input("low_cfg", default=1.0, optional=True),
                 io.Float.Input("boundary", default=0.0, optional=True),
+                io.Boolean.Input("negative_without_anchor", default=False, optional=True),
             ],
             outputs=[io.Latent.Output()],
         )
@@ -126,12 +127,13 @@ class ReferenceEuler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, positive, negative, latent, frame, seed, cfg, sigmas, name,
-        low_model=None, low_cfg=1.0, boundary=0.0,
+        low_model=None, low_cfg=1.0, boundary=0.0, negative_without_anchor=False,
     ):  # fmt: skip
         model_management.load_models_gpu([model] if low_model is None else [model, low_model])
         net, device = model.model, model.load_device
         anchor = net.process_latent_in(latent["samples"].clone())[:, :, frame].to(device)
         x = torch.randn(latent["samples"].shape, generator=torch.manual_seed(seed)).to(device)
+        noise = x[:, :, frame].clone()
         trajectory = {}
         for i in range(len(sigmas) - 1):
             now, then = float(sigmas[i]), float(sigmas[i + 1])
@@ -141,11 +143,15 @@ class ReferenceEuler(io.ComfyNode):
             trajectory[f"x{i:04d}"] = x.clone()
             t = torch.full((x.shape[0], x.shape[2]), now * 1000, device=device)
             t[:, frame] = 0
+            seen, seen_t = x.clone(), t.clone()
+            if negative_without_anchor:
+                seen[:, :, frame] = (1 - now) * anchor + now * noise
+                seen_t[:, frame] = now * 1000
             v_pos, v_neg = (
                 net.diffusion_model(
-                    x, t, context=c[0][0].to(device).expand(x.shape[0], -1, -1)
+                    given, times, context=c[0][0].to(device).expand(x.shape[0], -1, -1)
                 ).float()
-                for c in (positive, negative)
+                for given, times, c in ((x, t, positive), (seen, seen_t, negative))
             )
             x = x + (then - now) * (v_neg + cfg * (v_pos - v_neg))
         x[:, :, frame] = anchor
