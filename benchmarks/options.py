@@ -41,20 +41,21 @@ PACKS = Path(__file__).parent / "packs"
 LORA = "fvg_tiny_anchor_lora.safetensors"
 SEEDS = 2
 DEFAULT, COLORS_MATCHED = "default", "colours matched"
-# By candidate: what changes in the injector, in the sampler, and the bench pack's node.
-VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
+_BENCH = "FVGBenchCandidate"
+# By candidate: what changes in the injector, in the sampler, and a node between the two.
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, dict[str, Any]] | None]] = {
     DEFAULT: ({}, {}, None),
     "anchor_noise 0.1": ({"anchor_noise": 0.1}, {}, None),
     "anchor_noise 0.2": ({"anchor_noise": 0.2}, {}, None),
     "guidance, first half": ({}, {"guidance_end": 0.5}, None),
     "guidance, not the first quarter": ({}, {"guidance_start": 0.25}, None),
-    "falling guidance": ({}, {}, "falling guidance"),
-    "rising guidance": ({}, {}, "rising guidance"),
-    "negative without anchor": ({}, {}, "negative without anchor"),
-    "low-pass": ({}, {}, "low-pass"),
-    "less attention": ({}, {}, "less attention"),
+    "falling guidance": ({}, {}, (_BENCH, {"kind": "falling guidance"})),
+    "rising guidance": ({}, {}, (_BENCH, {"kind": "rising guidance"})),
+    "negative without anchor": ({}, {}, ("FVGAnchorOptions", {"negative_without_anchor": True})),
+    "low-pass": ({}, {}, (_BENCH, {"kind": "low-pass"})),
+    "less attention": ({}, {}, (_BENCH, {"kind": "less attention"})),
 }
-# Of a second look at what won and is in no node: other scenes, other seeds of the sampler.
+# Of a second look at what won: other scenes, other seeds of the sampler.
 AGAIN = ("negative without anchor", "rising guidance")
 SCENES, SCENES_AGAIN = 2031, 4711
 FIRST, FIRST_AGAIN = 0, 5000
@@ -85,15 +86,15 @@ def graph(
     add("anchor", "LoadImage", image=anchor_file)
     saves = {}
     for variant in variants:
-        injected, sampled, candidate = VARIANTS[variant]
+        injected, sampled, option = VARIANTS[variant]
         anchor = {"image": ["anchor", 0], "frame": "first", "pixel_frame": 0, "fit": "crop"}
         size = {"width": SIZE, "height": SIZE, "length": FRAMES, "batch_size": SEEDS}
         anchor |= {"anchor_noise": 0.0, **injected}
         world = {"model": ["lora", 0], "vae": ["world", 3]}
         add(f"{variant}/inject", "FVGAnchorLatentInjector", **world, **size, **anchor)
         model = f"{variant}/inject"
-        if candidate:
-            model = add(f"{variant}/option", "FVGBenchCandidate", model=[model, 0], kind=candidate)
+        if option:
+            model = add(f"{variant}/option", option[0], model=[model, 0], **option[1])
         given = {"model": [model, 0], "latent": [f"{variant}/inject", 1], "seed": seed}
         given |= {"positive": ["positive", 0], "negative": ["negative", 0]}
         add(f"{variant}/sample", "FVGAnchoredWanSampler", **given, **{**SAMPLING, **sampled})

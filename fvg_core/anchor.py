@@ -108,13 +108,6 @@ def hold_x0(plan: AnchorPlan, given: Tensor, x0: Tensor) -> Tensor:
     return torch.lerp(given, x0, plan.mask)
 
 
-def moved(shown: AnchorPlan, plan: AnchorPlan, x: Tensor, x0: Tensor) -> Tensor:
-    """A prediction x0 for the input `hybrid(shown, x)`, as one for `hybrid(plan, x)` of the same
-    velocity: what `hold_x0` needs of a model that was shown fewer anchors than are held. The
-    identity where both plans have the same mask."""
-    return x0 + (hybrid(plan, x) - hybrid(shown, x))
-
-
 def check_softness(mask: Tensor, process: Process) -> None:
     """Raise AnchorError for softened anchors where only clean ones are defined: `hold_x0` mixes
     clip and noise as flow matching does."""

@@ -23,7 +23,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, moved, pin
+from ...fvg_core.anchor import AnchorPlan, frame_sigmas, hand_over, hold_x0, hybrid, pin
 from ...fvg_core.errors import ModelMismatchError
 from . import image_to_video
 from .cogvideox import has_pairs, wrap_around, wrap_within
@@ -194,11 +194,8 @@ def _apply_model(
     if run is None:
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     plan = run.window(x, transformer_options)
-    shown = run.shown(plan, transformer_options)
-    given = hybrid(shown, x)
+    given = hybrid(run.shown(plan, transformer_options), x)
     x0 = executor(given, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
-    if shown is not plan:
-        x0 = moved(shown, plan, x, x0)
     # A hybrid of its own: in a step that EasyCache skips, it writes into what it was given.
     return hold_x0(plan, hybrid(plan, x), x0)
 

@@ -136,6 +136,18 @@ def test_a_window_has_the_anchors_of_its_frames():
     assert (plan.select(range(3)).mask == 1).all()
 
 
+def test_rows_without_anchors_are_what_they_would_be_in_an_empty_plan():
+    z, x = normal((2, 3, 2, 4, 2, 2), 0)
+    plan = AnchorPlan.empty(3, 2, 4, 2, 2).with_anchor(0, z[:, :, :1]).with_anchor(2, z[:, :, :1])
+    some = plan.without(torch.tensor([False, True, False]))
+    t = torch.tensor([0.3, 0.5, 0.7])
+    assert torch.equal(hybrid(some, x)[1], x[1])
+    assert frame_sigmas(some, t)[1].tolist() == [0.5] * 4
+    for whole, part in ((hybrid(plan, x), hybrid(some, x)), (plan.mask, some.mask)):
+        assert torch.equal(whole[[0, 2]], part[[0, 2]])
+    assert (plan.mask[:, :, [0, 2]] == 0).all()
+
+
 def test_to_follows_another_tensor():
     plan = AnchorPlan.empty(1, 1, 2, 1, 1).to(torch.zeros(1, dtype=torch.float64))
     assert plan.clean.dtype == plan.mask.dtype == torch.float64

@@ -17,20 +17,6 @@ WEAKER = 0.5  # of the attention that the anchor gets
 TRAINED_T = 1000.0
 
 
-def noised_negative(executor, x, t, context, clip, concat, options, **kwargs):
-    """The negative branch sees the anchor as noisy as all else: guidance then also guides to it."""
-    negative = torch.tensor(options["cond_or_uncond"]).repeat_interleave(
-        x.shape[0] // len(options["cond_or_uncond"])
-    )
-    rows = (negative == 1).nonzero().flatten()
-    x, t = x.clone(), t.clone()
-    sigma = (t[rows, 1] / TRAINED_T).view(-1, 1, 1, 1)
-    eps = torch.randn(x[rows, :, 0].shape, generator=torch.Generator().manual_seed(0)).to(x)
-    x[rows, :, 0] = torch.lerp(x[rows, :, 0], eps, sigma.to(x))
-    t[rows, 0] = t[rows, 1]
-    return executor(x, t, context, clip, concat, options, **kwargs)
-
-
 def low_passed(executor, x, t, *args, **kwargs):
     """A blurred anchor early (ALG, arXiv 2506.08456)."""
     if float(t.max()) > EARLY * TRAINED_T:
@@ -61,7 +47,6 @@ def less_attended(executor, x, t, context, clip, concat, options, **kwargs):
 
 
 WRAPPERS = {
-    "negative without anchor": noised_negative,
     "low-pass": low_passed,
     "less attention": less_attended,
 }
