@@ -26,7 +26,7 @@ class AnchorOptions(io.ComfyNode):
                 io.Boolean.Input(
                     "negative_without_anchor",
                     default=True,
-                    tooltip="Show the picture to the positive prompt only. True won in the tiny "
+                    tooltip="Show the picture to the positive prompt only. True won on the tiny "
                     "world (docs/options.md); false is the paper's way. Without effect at cfg 1, "
                     "where the negative prompt is not computed. Costs no time.",
                 ),
