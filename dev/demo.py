@@ -65,7 +65,7 @@ def build(request: Request, info: dict[str, Json]) -> tuple[Json, dict[str, Json
         workflow = set_widgets(workflow, info, REWRITER, prompt=request.prompt)
     for kind in (GENERATOR, SAMPLER):
         workflow = set_widgets(workflow, info, kind, seed=request.seed)
-    workflow = set_widgets(workflow, info, PICKER, policy="first")  # nobody is there to click
+    workflow = set_widgets(workflow, info, PICKER, policy="best score")  # nobody clicks
     fvg = to_prompt(workflow, info)
     prompt = with_plain_t2v(fvg, "fvg/plain")
     for node in set(prompt) - set(fvg):

@@ -60,13 +60,14 @@ class AnchorPicker(io.ComfyNode):
         graph, node_id = host.graph_of(cls.hidden), str(cls.hidden.unique_id)
         images = _together(images)
         key = host.upstream_key(graph, node_id, of="images")[:16]
-        questions, scored = _scored(scores, len(images))
+        scored_by = [read_scores(text) for text in scores if text]
+        questions, scored = _scored(scored_by, len(images))
         picked = pick(
             len(images),
             policy[0],
             index=index[0],
             seed=seed[0],
-            scores=[candidate["score"] for candidate in scored] or None,
+            scores=[candidate["score"] for candidate in scored] if scored_by else None,
         )
         if policy[0] == "stop":
             picked = _chosen(node_id, key, choice[0], len(images))
@@ -104,7 +105,7 @@ def _inputs() -> list:
             default="stop",
             tooltip="stop: end here until you click a candidate. Without a person: first: take "
             "number 0. seeded: draw one by the seed below. explicit: take the index below. best "
-            "score: take what the Anchor Scorer likes most.",
+            "score: take what the Anchor Scorer likes most, or number 0 where it has no scores.",
         ),
         io.Int.Input(
             "index",
@@ -165,10 +166,11 @@ def _chosen(node_id: str, key: str, choice: str, count: int) -> tuple[int, ...] 
     return picked
 
 
-def _scored(texts: list[str], count: int) -> tuple[list[str], list[dict]]:
-    """The scorer's questions, and what it says of each candidate. Raises AnchorError."""
-    read = [read_scores(text) for text in texts if text]
-    scored = [candidate for _, candidates in read for candidate in candidates]
+def _scored(read: list[tuple[list[str], list[dict]]], count: int) -> tuple[list[str], list[dict]]:
+    """The scorers' questions, and what they say of each candidate: nothing where one of them has
+    nothing to say. Raises AnchorError."""
+    whole = all(candidates for _, candidates in read)
+    scored = [candidate for _, candidates in read for candidate in candidates] if whole else []
     if scored and len(scored) != count:
         raise AnchorError(
             f"there are {len(scored)} scores for {count} candidates; connect the same images to "

@@ -17,6 +17,7 @@ class AnchorScorer(io.ComfyNode):
             description="Answers the rewriter's questions about each candidate with yes or no. "
             "The Anchor Picker shows the scores, and can take the best.",
             search_aliases=["best of n", "rate images", "vision language model"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("images", tooltip="The candidates, as one batch."),
                 io.String.Input(
@@ -29,7 +30,7 @@ class AnchorScorer(io.ComfyNode):
                     options=list(host.SCORERS),
                     default="tiny world",
                     tooltip="Who looks. tiny world: for the coloured shapes of the tiny world, "
-                    "without a model. clip: the vision-language model at the input 'clip'. server: "
+                    "without a model; for other prompts it gives no scores. clip: the vision-language model at the input 'clip'. server: "
                     "the chat server that this machine's owner has set up; its model must see "
                     "pictures.",
                 ),
@@ -45,7 +46,8 @@ class AnchorScorer(io.ComfyNode):
                 io.String.Output(
                     display_name="scores",
                     tooltip="For the Anchor Picker. JSON: for each candidate a score from 0 to 1 "
-                    "and the answers.",
+                    "and the answers; of a "
+                    "prompt that the tiny world does not know, a note.",
                 )
             ],
         )
@@ -60,4 +62,6 @@ class AnchorScorer(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, report: str, backend: str, clip=None) -> io.NodeOutput:
-        return io.NodeOutput(host.score(images, report, backend, clip))
+        scores, notice = host.score(images, report, backend, clip)
+        host.warn_on(cls.hidden.unique_id, notice)
+        return io.NodeOutput(scores)

@@ -16,8 +16,10 @@ from dev.host import Install, prepare  # noqa: E402
 from dev.server import ComfyServer  # noqa: E402
 from fvg_core.bench.client import ComfyClient  # noqa: E402
 
-# Packs that only tests load, e.g. the probe that records what the model was given.
+# Packs that only tests load, e.g. the probe that records what the model was given, and those of
+# the benchmarks.
 TEST_PACKS = ROOT / "tests" / "host" / "packs"
+BENCH_PACKS = ROOT / "benchmarks" / "packs"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 STAGES = ("host", "browser", "gpu")
 
@@ -50,12 +52,11 @@ def install() -> Install:
 
 @pytest.fixture(scope="session")
 def comfy(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """One server for the session, with the packs of tests/host/packs loaded."""
-    packs = [TEST_PACKS] if TEST_PACKS.is_dir() else []
+    """One server for the session, with the packs of tests and benchmarks loaded."""
     with ComfyServer(
         install,
         tmp_path_factory.mktemp("comfy"),
-        custom_nodes=packs,
+        custom_nodes=[TEST_PACKS, BENCH_PACKS],
         only_pack=True,
         env={**OFFLINE, "OMP_NUM_THREADS": "1"},  # the tiny models gain nothing from more
         own_loras=True,

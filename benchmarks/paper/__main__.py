@@ -1,140 +1,116 @@
-"""`python -m benchmarks.paper [--quick]`: Tables 2 and 7, and parts of sections 4.1 and 6.1.
+"""`python -m benchmarks.paper [--quick]`: the paper's tables on the tiny world's second edition.
 
-Every way runs through a real ComfyUI on held-out prompts of the tiny world's second edition, and is
-scored from pixels. Writes `benchmarks/results/<date>/paper.{jsonl,json,md}`. Interrupt and run
-again: it goes on.
+Tables 1, 2, 4, 5 and 7, sections 4.1 and 6.1, and the cost of a video, all through a real ComfyUI
+on held-out prompts and scored from pixels. Writes `benchmarks/results/<date>/paper/`: page, plots,
+contact sheets, raw scores, settings and the commit. Interrupt and run again: it goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import io
 import json
-import random
 import sys
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageSequence
 from safetensors import safe_open
 
 from benchmarks import report
 from benchmarks.machine import describe
-from benchmarks.paper.tables import markdown
-from benchmarks.paper.ways import ALL_STEPS, IMAGE_SAMPLING, SAMPLING, Run, graph
+from benchmarks.paper import cost, pictures, run, spread, tables
+from benchmarks.paper.ways import IMAGE_SAMPLING, LORA, SAMPLING
+from benchmarks.steps import PACKS
 from dev.host import PACK, prepare
 from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
-from fvg_core.categories import CATEGORIES
-from fvg_core.errors import WeightsError
-from fvg_core.tiny.lab.captions import prompt_spans, text
-from fvg_core.tiny.lab.render import FRAMES, SIZE, render
-from fvg_core.tiny.lab.scenes import Scene, sample_scene
-from fvg_core.tiny.lab.scorer import score
+from fvg_core.errors import FVGError, WeightsError
 from fvg_core.tiny.lab.train.pipeline import EDITION
 
-VIDEO = PACK / "fvg_core" / "tiny" / "weights" / "fvg_tiny_video.safetensors"
-
-FULL, QUICK = (40, Run(3, ALL_STEPS)), (4, Run(1, (50, 15)))  # prompts of each category, and run
-
-
-def scenes(count: int) -> list[tuple[str, int, Scene]]:
-    """Held-out scenes, category by category in turn; no setting was chosen on them."""
-    return [
-        (category, i, sample_scene(random.Random(f"paper {category} {i}"), category, held_out=True))
-        for i in range(count)
-        for category in CATEGORIES
-    ]
-
-
-def judge(client: ComfyClient, scene: Scene, seed: int, run: Run) -> dict[str, list[float]]:
-    """Run one scene. Returns by way and steps the scores of its videos."""
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / f"paper_{seed}.png"
-        Image.fromarray(render([scene], [0])[0, 0].numpy()).save(picture)
-        anchor_file = client.upload_image(picture)
-    nodes, saves = graph(text(prompt_spans(scene.prompt)), anchor_file, seed, run)
-    result = client.run(nodes)
-    found = {}
-    for (way, steps), node in saves.items():
-        data = client.fetch(result.files(node)[0])
-        pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
-        frames = np.stack([np.array(page.convert("RGB")) for page in pages])
-        videos = frames.reshape(run.seeds, FRAMES, SIZE, SIZE, 3)
-        found[f"{way}/{steps}"] = [score(video, scene.prompt) for video in videos]
-    return found
-
-
-def collect(rows: Path, count: int, run: Run) -> list[dict[str, Any]]:
-    """All rows: those of the file, and the missing ones, which are added to it."""
-    known = [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
-    done = {(row["category"], row["index"]) for row in known}
-    todo = [s for s in scenes(count) if s[:2] not in done]
-    if todo:
-        with (
-            tempfile.TemporaryDirectory() as base,
-            ComfyServer(prepare(), Path(base), only_pack=True) as server,
-            ComfyClient(server.url) as client,
-            rows.open("a") as out,
-        ):
-            for at, (category, i, scene) in enumerate(todo, start=1):
-                seed = 1000 * i + CATEGORIES.index(category)
-                scores = judge(client, scene, seed, run)
-                known.append({"category": category, "index": i, "scores": scores})
-                out.write(json.dumps(known[-1]) + "\n")
-                out.flush()
-                print(f"{at}/{len(todo)} {text(prompt_spans(scene.prompt))}", flush=True)
-    return known
+WEIGHTS = PACK / "fvg_core" / "tiny" / "weights"
 
 
 def require_second_edition(weights: Path) -> None:
-    """Raises WeightsError where the pack's video model does not know these prompts."""
-    with safe_open(weights, "pt") as file:
-        edition = (file.metadata() or {}).get("edition", "1")
-    if edition != EDITION:
-        raise WeightsError(
-            f"{weights.name} is of edition {edition} of the tiny world; these prompts are of "
-            f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny.lab train."
-        )
+    """Raises WeightsError where one of the pack's models does not know these prompts."""
+    for path in (weights / "fvg_tiny_video.safetensors", weights / "loras" / LORA):
+        with safe_open(path, "pt") as file:
+            edition = (file.metadata() or {}).get("edition", "1")
+        if edition != EDITION:
+            raise WeightsError(
+                f"{path.name} is of edition {edition} of the tiny world; these prompts are of "
+                f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny.lab train."
+            )
+
+
+def measure(folder: Path, plan: run.Plan) -> dict[str, Any]:
+    """Everything of a plan; rows and costs are kept in `folder` as they come."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "cost.json"
+    with (
+        tempfile.TemporaryDirectory() as base,
+        ComfyServer(prepare(), Path(base), custom_nodes=[PACKS], only_pack=True) as server,
+        ComfyClient(server.url) as client,
+    ):
+        if not kept.exists():
+            report.write(run.measure_cost(client, plan), "", folder, "cost")
+        todo = run.items(plan.prompts)
+        rows = run.collect(client, run.judge_ways, folder / "ways.jsonl", todo, plan)
+        todo = run.items(plan.spread)
+        spreads = run.collect(client, run.judge_spread, folder / "spread.jsonl", todo, plan)
+    return {"ways": rows, "spread": spreads, "cost": json.loads(kept.read_text())}
+
+
+def page(found: dict[str, Any], record: dict[str, Any], plan: run.Plan) -> str:
+    """The Markdown page."""
+    head = [
+        f"# The paper's tables on the tiny world, {record['date']}",
+        "",
+        f"{plan.prompts} held-out prompts of each category x {plan.seeds} seeds, through ComfyUI "
+        f"{record['machine']['comfyui']}, commit `{record['commit']}`. Mean score ± 95% over "
+        "prompts. This is a tiny world: 64 x 64 pixels, models of a few million parameters.",
+        "",
+    ]
+    parts = [
+        tables.markdown(found["ways"], plan.steps),
+        "![Table 2](table2.png)\n\n![Change with the number of steps](steps.png)\n",
+        spread.markdown(found["spread"]),
+        cost.markdown(found["cost"]),
+    ]
+    return "\n".join([*head, *parts])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few prompts, one seed, two steps")
     parser.add_argument("--prompts", type=int, help="of each category, in place of the plan")
+    parser.add_argument("--out", type=Path, help="folder in place of benchmarks/results/<date>/...")
     options = parser.parse_args()
-    try:
-        require_second_edition(VIDEO)
-    except WeightsError as error:
-        sys.exit(f"error: {error}")
-    count, run = QUICK if options.quick else FULL
-    count = options.prompts or count
+    plan = run.QUICK if options.quick else run.FULL
+    plan = replace(plan, prompts=options.prompts or plan.prompts)
     date = datetime.date.today().isoformat()
-    folder = report.RESULTS / date
-    folder.mkdir(parents=True, exist_ok=True)
     name = "paper-quick" if options.quick else "paper"
-    rows = collect(folder / f"{name}.jsonl", count, run)
+    folder = options.out or report.RESULTS / date / name
+    try:
+        require_second_edition(WEIGHTS)
+        found = measure(folder, plan)
+    except FVGError as error:
+        sys.exit(f"error: {error}")
     record = {
         "date": date,
         "machine": describe(prepare()),
         "commit": describe_pack()["commit"],
-        "prompts": count,
-        "seeds": run.seeds,
+        "weights": describe_pack()["weights"],
+        "plan": asdict(plan),
         "sampling": SAMPLING,
         "image_sampling": IMAGE_SAMPLING,
     }
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
-    page = (
-        f"# The paper's tables on the tiny world, {date}\n\n{count} held-out prompts of each "
-        f"category x {run.seeds} seeds, through ComfyUI {record['machine']['comfyui']}, commit "
-        f"`{record['commit']}`. Mean score ± 95% over prompts.\n\n{markdown(rows, run.steps)}"
-    )
-    (folder / f"{name}.md").write_text(page)
-    print(page)
+    pictures.draw(found["ways"], plan.steps, folder)
+    text = page(found, record, plan)
+    report.write(record, text, folder, "paper")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,34 @@
-"""Scores of prompts -> Table 2 and Table 7: means, 95% intervals, paired differences."""
+"""Scores of prompts -> Tables 1, 2, 7 and sections 4.1, 6.1: means, 95% intervals, differences."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.paper.ways import BASE, WAYS
+from benchmarks.paper.ways import (
+    CONTROL,
+    FEW,
+    FVG,
+    MOTION,
+    NO_LORA,
+    NO_TEXT,
+    NOISED,
+    RAW,
+    SHARED,
+    T2V,
+    TRUE,
+    UPSAMPLED,
+    WAYS,
+)
 from fvg_core.categories import CATEGORIES
 
 # A row: {"category", "index", "scores": {"<way>/<steps>": [score of each seed]}}.
 Row = dict[str, Any]
 Interval = tuple[float, float]  # mean, half of the 95% interval
+
+MAIN = (T2V, UPSAMPLED, CONTROL, FVG, TRUE)
 
 
 def values(rows: list[Row], cell: str) -> dict[str, np.ndarray]:
@@ -22,7 +39,7 @@ def values(rows: list[Row], cell: str) -> dict[str, np.ndarray]:
     return {c: np.array(v) for c, v in found.items() if v}
 
 
-def interval(sample: np.ndarray) -> Interval:
+def interval(sample: Sequence[float]) -> Interval:
     """Mean over prompts and 1.96 standard errors."""
     error = np.std(sample, ddof=1) / len(sample) ** 0.5 if len(sample) > 1 else np.nan
     return float(np.mean(sample)), float(1.96 * error)
@@ -41,42 +58,88 @@ def against(rows: list[Row], cell: str, base: str) -> Interval:
     return average({c: mine[c] - theirs[c] for c in mine})
 
 
+def relative(rows: list[Row], cell: str, base: str) -> str:
+    """The same as a share of the base's average."""
+    whole = average(values(rows, base))[0]
+    return f"{100 * against(rows, cell, base)[0] / whole:+.1f}%" if whole else "undefined"
+
+
 def markdown(rows: list[Row], steps: tuple[int, ...]) -> str:
-    """Both tables."""
-    present = [c for c in CATEGORIES if any(r["category"] == c for r in rows)]
-    most, shown = max(steps), [w for w in WAYS if set(WAYS[w].steps) & set(steps)]
-    lines = [
-        "## Table 2: scores",
-        "",
-        f"| way | steps | {' | '.join(present)} | average | less {BASE}, {most} steps |",
-        "|---|---|" + "---|" * (len(present) + 2),
+    """All tables of these rows."""
+    most = max(steps)
+    main = [(w, n) for w in MAIN for n in WAYS[w].steps if n in steps]
+    parts = [
+        _table(rows, "Table 2: scores", main, (T2V, most)),
+        _table(
+            rows,
+            "Table 1: what the anchor gives and what the words give",
+            [(T2V, most), (NO_TEXT, FEW), (TRUE, FEW)],
+            (T2V, most),
+        ),
+        _table(
+            rows,
+            "Section 4.1: the anchor without what the paper adds",
+            [(TRUE, FEW), (NO_LORA, FEW), (SHARED, FEW), (NOISED, FEW)],
+            (TRUE, FEW),
+        ),
+        _table(
+            rows,
+            "Section 6.1: words for the anchor, and for the video",
+            [(FVG, FEW), (RAW, FEW), (MOTION, FEW), (T2V, FEW)],
+            (FVG, FEW),
+        ),
     ]
-    for way in shown:
-        for n in (n for n in WAYS[way].steps if n in steps):
-            cell = f"{way}/{n}"
-            found = values(rows, cell)
-            cells = [_text(interval(found[c])) for c in present]
-            cells += [_text(average(found)), _text(against(rows, cell, f"{BASE}/{most}"), "+")]
-            lines.append(f"| {way} | {n} | {' | '.join(cells)} |")
-    if len(steps) > 1:
-        lines += ["", *_change(rows, shown, steps, most)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*parts, *_change(rows, steps, most)])
 
 
-def _change(rows: list[Row], shown: list[str], steps: tuple[int, ...], most: int) -> list[str]:
+def _table(rows: list[Row], title: str, cells: list[tuple[str, int]], base: tuple) -> str:
+    present = [c for c in CATEGORIES if any(r["category"] == c for r in rows)]
+    head = f"less {base[0]}, {base[1]} steps"
+    lines = [
+        f"## {title}",
+        "",
+        f"| way | steps | {' | '.join(present)} | average | {head} | relative |",
+        "|---|---|" + "---|" * (len(present) + 3),
+    ]
+    under = f"{base[0]}/{base[1]}"
+    for way, n in cells:
+        cell = f"{way}/{n}"
+        found = values(rows, cell)
+        columns = [_text(interval(found[c])) for c in present]
+        columns += [_text(average(found)), _text(against(rows, cell, under), "+")]
+        lines.append(f"| {way} | {n} | {' | '.join(columns)} | {relative(rows, cell, under)} |")
+    return "\n".join([*lines, ""])
+
+
+def change(rows: list[Row], steps: tuple[int, ...]) -> dict[str, dict[int, float]]:
+    """By way and steps the change of the average, in percent of that at most steps (Table 7)."""
+    most, found = max(steps), {}
+    for way in (w for w in MAIN if most in WAYS[w].steps):
+        whole = average(values(rows, f"{way}/{most}"))[0]
+        if whole:
+            parts = {n: against(rows, f"{way}/{n}", f"{way}/{most}")[0] for n in steps}
+            found[way] = {n: 100 * part / whole for n, part in parts.items()}
+    return found
+
+
+def _change(rows: list[Row], steps: tuple[int, ...], most: int) -> list[str]:
     lines = [
         f"## Table 7: change of the average against {most} steps of the same way",
         "",
         "| way | steps | difference | relative |",
         "|---|---|---|---|",
     ]
-    for way in (w for w in shown if most in WAYS[w].steps):
-        whole = average(values(rows, f"{way}/{most}"))[0]
+    for way in (w for w in MAIN if most in WAYS[w].steps):
         for n in (n for n in WAYS[way].steps if n in steps and n != most):
-            change = against(rows, f"{way}/{n}", f"{way}/{most}")
-            relative = f"{100 * change[0] / whole:+.1f}%" if whole else "undefined"
-            lines.append(f"| {way} | {n} | {_text(change, '+')} | {relative} |")
-    return lines
+            cells = f"{way}/{n}", f"{way}/{most}"
+            shown = _text(against(rows, *cells), "+")
+            lines.append(f"| {way} | {n} | {shown} | {relative(rows, *cells)} |")
+    return [*lines, ""]
+
+
+def text_of(sample: Sequence[float]) -> str:
+    """'0.500 ± 0.100' of values of prompts."""
+    return _text(interval(sample))
 
 
 def _text(value: Interval, sign: str = "") -> str:

@@ -1,11 +1,8 @@
-"""What is compared: anchor, LoRA and numbers of steps of every way, and the graph of a prompt."""
+"""What is compared: anchor, LoRA, words and numbers of steps of every way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from fvg_core.tiny.lab.render import FRAMES, SIZE
 
 LORA = "fvg_tiny_anchor_lora.safetensors"
 SAMPLING = {
@@ -23,86 +20,55 @@ IMAGE_SAMPLING = {
     "scheduler": "simple",
 }
 ALL_STEPS = (50, 30, 15, 8, 4)  # Table 7 and Fig. 4
-BASE = "T2V"
+FEW = 15  # steps of an anchored video (section 5.3)
 
 
 @dataclass(frozen=True)
 class Way:
     """anchor: None, 'true' (the drawn first frame), 'rewritten' or 'raw' (generated from the
-    rewritten or the original prompt)."""
+    rewritten or the original prompt). words: of `Words`, what the video model is told. held: of
+    HELD, how the anchor gets into the video."""
 
-    anchor: str | None
-    lora: bool
+    anchor: str | None = None
+    lora: bool = False
+    words: str = "original"
     steps: tuple[int, ...] = ALL_STEPS
+    held: str = "injected"
 
 
+HELD = ("injected", "shared time", "noised")
+T2V, UPSAMPLED, CONTROL = "T2V", "T2V, upsampled prompt", "T2V + LoRA, no anchor"
+FVG, TRUE = "FVG", "FVG, true anchor"
+NO_LORA, SHARED, NOISED = "no LoRA", "no LoRA, one shared timestep", "no LoRA, noised anchor"
+RAW, MOTION, NO_TEXT = "FVG, raw caption", "FVG, motion-only video prompt", "true anchor, no text"
 WAYS = {
-    BASE: Way(None, False),
-    "T2V + LoRA, no anchor": Way(None, True),
-    "FVG": Way("rewritten", True),
-    "FVG, true anchor": Way("true", True),
-    "anchor without the LoRA": Way("true", False, (15,)),  # section 4.1
-    "FVG, raw caption": Way("raw", True, (15,)),  # section 6.1
+    T2V: Way(),
+    UPSAMPLED: Way(words="upsampled"),
+    CONTROL: Way(lora=True),
+    FVG: Way("rewritten", True),
+    TRUE: Way("true", True),
+    NO_TEXT: Way("true", True, "none", (FEW,)),
+    NO_LORA: Way("true", steps=(FEW,)),
+    SHARED: Way("true", steps=(FEW,), held="shared time"),
+    NOISED: Way("true", steps=(FEW,), held="noised"),
+    RAW: Way("raw", True, steps=(FEW,)),
+    MOTION: Way("rewritten", True, "motion", (FEW,)),
 }
+
+Cell = tuple[str, int]  # of WAYS, steps
+
+
+def cells(steps: tuple[int, ...]) -> list[Cell]:
+    """Every way with those of its numbers of steps that are to be made."""
+    return [(name, n) for name, way in WAYS.items() for n in way.steps if n in steps]
 
 
 @dataclass(frozen=True)
-class Run:
-    """seeds: videos of each way; steps: of ALL_STEPS, those to be made."""
+class Words:
+    """A scene in words. original: as a user may write it; upsampled: the same with nothing left
+    out; motion: what moves, and no ground."""
 
-    seeds: int
-    steps: tuple[int, ...]
-
-    def cells(self) -> list[tuple[str, int]]:
-        return [(way, n) for way, w in WAYS.items() for n in w.steps if n in self.steps]
-
-
-def graph(
-    prompt: str, anchor_file: str, seed: int, run: Run
-) -> tuple[dict[str, Any], dict[tuple[str, int], str]]:
-    """Every way on one prompt. Returns the graph and its save node by (way, steps)."""
-    nodes: dict[str, Any] = {}
-
-    def add(name: str, class_type: str, **inputs: Any) -> list[Any]:
-        nodes[name] = {"class_type": class_type, "inputs": inputs}
-        return [name, 0]
-
-    size = {"width": SIZE, "height": SIZE}
-    video, image, clip, vae = ([add("world", "FVGTinyWorldLoader")[0], i] for i in range(4))
-    lora = add("lora", "LoraLoaderModelOnly", model=video, lora_name=LORA, strength_model=1.0)
-    rewritten = add(
-        "rewriter", "FVGFirstFramePromptRewriter", prompt=prompt, backend="rules", seed=0
-    )
-    positive = add("positive", "CLIPTextEncode", clip=clip, text=["rewriter", 1])
-    negative = add("negative", "CLIPTextEncode", clip=clip, text="")
-    file = add("file", "LoadImage", image=anchor_file)
-    anchors = {"true": add("true", "RepeatImageBatch", image=file, amount=run.seeds)}
-    for kind, text in (("rewritten", rewritten), ("raw", prompt)):
-        anchors[kind] = add(
-            kind, "FVGAnchorImageGenerator", model=image, clip=clip, vae=vae, prompt=text,
-            negative="", candidates=run.seeds, seed=seed, **size, **IMAGE_SAMPLING,
-        )  # fmt: skip
-    size["length"] = FRAMES
-    empty = add("empty", "EmptyHunyuanLatentVideo", **size, batch_size=run.seeds)
-    saves = {}
-    for name, steps in run.cells():
-        way = WAYS[name]
-        model, latent = lora if way.lora else video, empty
-        if way.anchor:
-            injected = add(
-                f"{name}/inject", "FVGAnchorLatentInjector", model=model, vae=vae,
-                image=anchors[way.anchor], frame="first", pixel_frame=0, batch_size=1,
-                fit="crop", anchor_noise=0.0, **size,
-            )  # fmt: skip
-            model, latent = injected, [injected[0], 1]
-        cell = f"{name}/{steps}"
-        sampled = add(
-            f"{cell}/sample", "FVGAnchoredWanSampler", model=model, latent=latent, seed=seed,
-            positive=positive, negative=negative, steps=steps, **SAMPLING,
-        )  # fmt: skip
-        decoded = add(f"{cell}/decode", "VAEDecode", samples=sampled, vae=vae)
-        saves[name, steps] = add(
-            f"{cell}/save", "SaveAnimatedWEBP", images=decoded, filename_prefix="paper", fps=8.0,
-            lossless=True, quality=100, method="fastest",
-        )[0]  # fmt: skip
-    return nodes, saves
+    original: str
+    upsampled: str
+    motion: str
+    none: str = ""

@@ -39,7 +39,7 @@ def diagnose(prompt: str, seed: int, server: str, out: Path | None) -> tuple[str
         )
         for kind in _SEEDED:
             workflow = set_widgets(workflow, info, kind, seed=seed)
-        workflow = set_widgets(workflow, info, "FVGAnchorPicker", policy="first")
+        workflow = set_widgets(workflow, info, "FVGAnchorPicker", policy="best score")
         graph, saves = three_ways(to_prompt(workflow, info))
         result = client.run(graph)
         files = {way: client.fetch(result.files(node)[0]) for way, node in saves.items()}

@@ -24,7 +24,8 @@ def pick(
 ) -> Picked | None:
     """The candidates of `count` that a rule picks, or None for 'stop'.
 
-    scores: one for each candidate, for 'best score'; the first of equals wins. Raises AnchorError.
+    scores: for 'best score' one for each candidate, the first of equals wins; or none, where a
+    scorer had none to give: then the first candidate. Raises AnchorError.
     """
     if policy == "stop":
         return None
@@ -45,7 +46,7 @@ def _best(count: int, scores: Sequence[float] | None) -> int:
             "'best score' needs scores; connect an Anchor Scorer to the input scores, or choose "
             "another policy."
         )
-    return max(range(count), key=lambda i: scores[i])
+    return max(range(count), key=lambda i: scores[i]) if scores else 0
 
 
 def checked(picked: Sequence[int], count: int) -> Picked:

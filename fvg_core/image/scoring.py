@@ -34,7 +34,7 @@ class Score:
 
 def read_checklist(report: str) -> list[str]:
     """The questions of the rewriter's report. Raises AnchorError where there are none."""
-    questions = [str(line["question"]) for line in _lines(report, "checklist", "question")]
+    questions = [str(line["question"]) for line in _lines(report, "checklist", "question") or ()]
     if not questions:
         raise AnchorError(
             f"report holds no checklist ({report.strip()[:60]!r}); connect the output report of "
@@ -44,23 +44,24 @@ def read_checklist(report: str) -> list[str]:
 
 
 def read_entities(report: str) -> list[dict[str, Any]]:
-    """What the rewriter found in the prompt. Raises AnchorError where it found nothing."""
+    """What the rewriter found in the prompt; nothing where it found nothing. Raises AnchorError
+    for anything but the rewriter's report."""
     entities = _lines(report, "entities", "noun")
-    if not entities:
+    if entities is None:
         raise AnchorError(
-            f"report names nothing to look for ({report.strip()[:60]!r}); connect the output "
-            "report of the First-Frame Prompt Rewriter."
+            f"report cannot be read ({report.strip()[:60]!r}); connect the output report of the "
+            "First-Frame Prompt Rewriter."
         )
     return entities
 
 
-def _lines(report: str, part: str, needed: str) -> list[dict[str, Any]]:
-    """The entries of one list of a report that have the field `needed`."""
+def _lines(report: str, part: str, needed: str) -> list[dict[str, Any]] | None:
+    """The entries of one list of a report that have the field `needed`; None without that list."""
     try:
         lines = json.loads(report)[part]
         return [line for line in lines if isinstance(line, dict) and needed in line]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return []
+        return None
 
 
 def ask(
@@ -98,15 +99,18 @@ def read_answer(reply: str) -> bool | None:
     return found[1].lower() == "yes" if found else None
 
 
-def write_scores(backend: str, questions: Sequence[str], scores: Sequence[Score]) -> str:
-    """The JSON that the Anchor Picker takes."""
+def write_scores(
+    backend: str, questions: Sequence[str], scores: Sequence[Score], note: str = ""
+) -> str:
+    """The JSON that the Anchor Picker takes. note: why there are no scores."""
     candidates = [{"score": round(s.value, 4), "answers": list(s.answers)} for s in scores]
     made = {"backend": backend, "checklist": list(questions), "candidates": candidates}
-    return json.dumps(made, indent=2, ensure_ascii=False)
+    return json.dumps(made | ({"note": note} if note else {}), indent=2, ensure_ascii=False)
 
 
 def read_scores(text: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """The questions and, for each candidate, its score in [0, 1] and answers.
+    """The questions and, for each candidate, its score in [0, 1] and answers; nothing of either
+    where the scorer has none.
 
     Raises AnchorError for anything but what `write_scores` writes.
     """

@@ -8,18 +8,30 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import AnchorError
 from .scoring import Score
 
 NOTHING_ELSE = "Is there nothing else in the picture?"
 Wanted = tuple[str, str, int]  # colour, shape, how many
 
 
+def not_known(entities: Sequence[Mapping[str, Any]]) -> str | None:
+    """What a prompt names beyond the tiny world, for a person; None where it knows all."""
+    from ..tiny.world import COLORS, SHAPES
+
+    strange = next((e for e in entities if _kind(e) is None), None)
+    if entities and strange is None:
+        return None
+    what = str(strange.get("text") or strange.get("noun"))[:60] if strange else ""
+    named = f"does not know {what!r}" if strange else "finds nothing to look for"
+    return (
+        f"No scores: the tiny world {named}; it has {', '.join(COLORS)} and {', '.join(SHAPES)}, "
+        "one colour and one shape for each thing. Choose another backend for other pictures."
+    )
+
+
 def tiny_questions(entities: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is asked about each picture, one question for each kind of object and one for the rest.
-
-    Raises AnchorError for what the tiny world does not know.
-    """
+    Of entities that the tiny world knows."""
     questions = [
         f"Is there a {color} {shape}?" if count == 1 else f"Are there {count} {color} {shape}s?"
         for color, shape, count in _wanted(entities)
@@ -43,19 +55,17 @@ def tiny_scores(
 
 
 def _wanted(entities: Sequence[Mapping[str, Any]]) -> list[Wanted]:
-    from ..tiny.world import COLORS, SHAPES
-
     wanted: dict[tuple[str, str], int] = {}
     for entity in entities:
-        noun = str(entity.get("noun")).removesuffix("s")
-        attributes, count = entity.get("attributes"), entity.get("count")
-        colors = [c for c in COLORS if isinstance(attributes, list) and c in attributes]
-        if noun not in SHAPES or len(colors) != 1:
-            raise AnchorError(
-                f"the tiny world does not know {str(entity.get('text') or noun)[:60]!r}; it has "
-                f"one colour ({', '.join(COLORS)}) and one shape ({', '.join(SHAPES)}) for each "
-                "thing. Choose another backend for other pictures."
-            )
-        kind = colors[0], noun
+        kind, count = _kind(entity), entity.get("count")
         wanted[kind] = wanted.get(kind, 0) + (max(1, count) if isinstance(count, int) else 1)
     return [(*kind, count) for kind, count in wanted.items()]
+
+
+def _kind(entity: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Colour and shape, or None for what is not of the tiny world."""
+    from ..tiny.world import COLORS, SHAPES
+
+    noun, attributes = str(entity.get("noun")).removesuffix("s"), entity.get("attributes")
+    colors = [c for c in COLORS if isinstance(attributes, list) and c in attributes]
+    return (colors[0], noun) if noun in SHAPES and len(colors) == 1 else None

@@ -178,7 +178,10 @@ def _tiny_transformer(path: str, disable_dynamic: bool = False):
 
 
 def _image_model(path: str, state: dict, metadata: dict):
-    """The video model with other ends, for patches of 1 x 1, and a LoRA in its blocks."""
+    """A model of its own, or the video model with other ends, for patches of 1 x 1, and a LoRA in
+    its blocks."""
+    if "blocks.0.self_attn.q.weight" in state:
+        return _transformer(path, state, metadata)
     lora = {k: v for k, v in state.items() if k.startswith("diffusion_model.")}
     video = comfy.utils.load_torch_file(str(_TINY / _VIDEO), safe_load=True)
     ends = {k: v for k, v in state.items() if k not in lora}

@@ -22,15 +22,16 @@ from ...fvg_core.image.scoring import (
     write_scores,
 )
 from ...fvg_core.image.store import to_pil
-from ...fvg_core.image.tiny_scoring import tiny_questions, tiny_scores
+from ...fvg_core.image.tiny_scoring import not_known, tiny_questions, tiny_scores
 from ...fvg_core.llm import LanguageModel
 from .llm import open_model
 
 SCORERS = ("tiny world", "clip", "server")
 
 
-def score(images: Tensor, report: str, backend: str, clip=None) -> str:
-    """IMAGE [B, H, W, 3 or more] -> the Anchor Picker's scores, by one of SCORERS.
+def score(images: Tensor, report: str, backend: str, clip=None) -> tuple[str, str | None]:
+    """IMAGE [B, H, W, 3 or more] -> the Anchor Picker's scores, by one of SCORERS, and a notice
+    where there are none because the tiny world does not know the prompt.
 
     Raises AnchorError, or LanguageModelError for a CLIP that is none or a server that does not
     answer.
@@ -38,12 +39,14 @@ def score(images: Tensor, report: str, backend: str, clip=None) -> str:
     pictures = [to_pil(image) for image in images]
     if backend == "tiny world":
         entities = read_entities(report)
+        if note := not_known(entities):
+            return write_scores(backend, [], [], note), note
         questions = tiny_questions(entities)
-        return write_scores(backend, questions, tiny_scores(pictures, entities))
+        return write_scores(backend, questions, tiny_scores(pictures, entities)), None
     questions = read_checklist(report)
     with open_model(backend, clip=clip) as model:
         kept = _folder() / f"{_key(model, pictures, questions)}.json"
-        return _read(kept) or _ask(model, pictures, questions, kept)
+        return _read(kept) or _ask(model, pictures, questions, kept), None
 
 
 def _ask(

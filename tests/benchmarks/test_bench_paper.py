@@ -1,39 +1,47 @@
-"""The paper's tables from scores that are known, and the graph that makes them."""
+"""The paper's tables from scores that are known, and the graphs that make them."""
 
 from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.paper import cost, pictures, run, spread
 from benchmarks.paper.__main__ import require_second_edition
-from benchmarks.paper.tables import against, average, markdown, values
-from benchmarks.paper.ways import ALL_STEPS, BASE, WAYS, Run, graph
+from benchmarks.paper.graphs import key, ways_graph
+from benchmarks.paper.tables import MAIN, against, average, markdown, values
+from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells
 from fvg_core.categories import CATEGORIES
-from fvg_core.errors import WeightsError
+from fvg_core.errors import BatchError, WeightsError
+from fvg_core.tiny.lab.captions import motion_text, prompt_spans, text
+from fvg_core.tiny.lab.scenes import sample_scene
+
+STEPS = (50, 15)
+WORDS = Words("a red ball spins", "a red ball spins on a gray background", "a red ball spins.")
 
 
-def rows(run: Run, count: int = 3) -> list[dict]:
-    """T2V scores 0.4 at 50 steps and loses 0.1 at 15; FVG 0.6 at any; prompts differ by 0.05."""
+def rows(count: int = 3) -> list[dict]:
+    """T2V scores 0.4 at 50 steps and loses 0.1 at 15; others 0.6; prompts differ by 0.05."""
     base = {"T2V/50": 0.4, "T2V/15": 0.3}
+    level = lambda cell, i: base.get(key(cell), 0.6) + 0.05 * i
     return [
         {
             "category": category,
             "index": i,
-            "scores": {
-                f"{w}/{n}": [base.get(f"{w}/{n}", 0.6) + 0.05 * i - 0.02, 0.02 + 0.05 * i
-                             + base.get(f"{w}/{n}", 0.6)]
-                for w, n in run.cells()
-            },
+            "scores": {key(c): [level(c, i) - 0.02, level(c, i) + 0.02] for c in cells(STEPS)},
         }
         for category in CATEGORIES
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_prompts_count_once_and_categories_alike():
-    found = rows(Run(2, (50, 15)))
+    found = rows()
     found.append({**found[0], "index": 9, "scores": {k: [1.0] for k in found[0]["scores"]}})
     by_category = values(found, "T2V/50")
     assert len(by_category[CATEGORIES[0]]) == 4
@@ -43,46 +51,152 @@ def test_prompts_count_once_and_categories_alike():
 
 
 def test_paired_differences_do_not_see_how_prompts_differ():
-    found = rows(Run(2, (50, 15)))
+    found = rows()
     mean, half = against(found, "FVG/15", "T2V/50")
     assert mean == pytest.approx(0.2)
     assert half == pytest.approx(0, abs=1e-9)
     assert average(values(found, "FVG/15"))[1] > 0.01
 
 
-def test_the_page_has_every_way_and_the_change_with_steps():
-    run = Run(2, (50, 15))
-    page = markdown(rows(run), run.steps)
-    for way, steps in run.cells():
+def test_the_page_has_every_way_and_the_change_with_steps(tmp_path):
+    page = markdown(rows(), STEPS)
+    for way, steps in cells(STEPS):
         assert f"| {way} | {steps} |" in page
-    change = page.split("## Table 7")[1]
-    assert "| T2V | 15 | -0.100 ± 0.000 | -22.2% |" in change
-    assert "| FVG | 15 | +0.000 ± 0.000 | +0.0% |" in change
-    assert "raw caption" not in change  # made at 15 steps only
+    assert "| FVG | 15 | " in page
+    assert "+0.200 ± 0.000 | +44.4% |" in page.split("## Table 1")[0]  # .65 over .45
+    changed = page.split("## Table 7")[1]
+    assert "| T2V | 15 | -0.100 ± 0.000 | -22.2% |" in changed
+    assert "| FVG | 15 | +0.000 ± 0.000 | +0.0% |" in changed
+    assert all(way in changed for way in MAIN)
+    assert "raw caption" not in changed  # made at 15 steps only
+    drawn = pictures.draw(rows(), STEPS, tmp_path)
+    assert [p.name for p in drawn] == ["table2.png", "steps.png"]
+    assert all(p.stat().st_size > 5000 for p in drawn)
 
 
 def test_the_graph_has_one_video_for_each_way_and_number_of_steps():
-    nodes, saves = graph("a red ball spins", "frame.png", 5, Run(2, ALL_STEPS))
-    assert set(saves) == {(w, n) for w, way in WAYS.items() for n in way.steps}
-    for (way, steps), save in saves.items():
-        decode = nodes[nodes[save]["inputs"]["images"][0]]
+    wanted = cells(ALL_STEPS)
+    assert set(wanted) == {(w, n) for w, way in WAYS.items() for n in way.steps}
+    graph = ways_graph(WORDS, "frame.png", 5, 2, wanted)
+    nodes = graph.nodes
+    for name, steps in wanted:
+        way = WAYS[name]
+        decode = nodes[nodes[graph.saves[key((name, steps))]]["inputs"]["images"][0]]
         sampler = nodes[decode["inputs"]["samples"][0]]["inputs"]
         assert (sampler["steps"], sampler["seed"]) == (steps, 5)
+        said = nodes[sampler["positive"][0]]["inputs"]["text"]
+        assert said == (["rewriter", 1] if way.words == "original" else getattr(WORDS, way.words))
         model = nodes[sampler["model"][0]]
-        assert (model["class_type"] == "FVGAnchorLatentInjector") == bool(WAYS[way].anchor)
-        if WAYS[way].anchor:
-            assert model["inputs"]["image"][0] == WAYS[way].anchor
+        if name == NOISED:
+            assert nodes[sampler["latent_image"][0]]["class_type"] == "FVGAnchorLatentInjector"
             model = nodes[model["inputs"]["model"][0]]
-        assert (model["class_type"] == "LoraLoaderModelOnly") == WAYS[way].lora
-    assert nodes["raw"]["inputs"]["prompt"] == "a red ball spins"
-    assert nodes["rewritten"]["inputs"]["prompt"] == ["rewriter", 0]
-    assert BASE in WAYS
+        elif way.anchor:
+            if way.held == "shared time":
+                model = nodes[model["inputs"]["model"][0]]
+            assert model["class_type"] == "FVGAnchorLatentInjector"
+            assert model["inputs"]["image"][0] == f"{way.anchor}/5x2"
+            model = nodes[model["inputs"]["model"][0]]
+        assert (model["class_type"] == "LoraLoaderModelOnly") == way.lora
+    assert nodes["raw/5x2"]["inputs"]["prompt"] == WORDS.original
+    assert nodes["rewritten/5x2"]["inputs"]["prompt"] == ["rewriter", 0]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_upsampled_and_motion_words_say_the_same_event(category):
+    for i in range(20):
+        prompt = sample_scene(random.Random(i), category, held_out=True).prompt
+        full, motion = text(prompt_spans(prompt)), motion_text(prompt)
+        assert f" {prompt.ground} background" in full
+        assert "background" not in motion
+        told = full.rsplit(" on a ", 1)[0]
+        parts = motion.replace(" and ", ", ").split(", ")
+        assert all(part in told for part in parts)
+        moving = [a for a in prompt.actors if a.does != "rests"]
+        assert all(a.color in motion for a in moving)
+        if moving:
+            still = [a for a in prompt.actors if a.does == "rests"]
+            assert not any(f"{a.color} " in motion for a in still)
+
+
+def spread_row(category: str, i: int) -> dict:
+    """T2V's videos differ by 0.3 around a prompt's level, FVG's over anchors by 0.1."""
+    levels = {spread.SEEDS: 0.3, spread.ANCHORS: 0.1}
+    around = lambda name: [0.5 + 0.01 * i + levels.get(name, 0.2) * k for k in (-1, 0, 1)]
+    return {
+        "category": category,
+        "index": i,
+        "scores": {name: around(name) for name in spread.SETS},
+        "diversity": {name: 0.1 + 0.02 * i for name in spread.SETS},
+        "diversity right": {name: None if i else 0.1 for name in spread.SETS},
+    }
+
+
+def test_deviations_are_of_the_mean_and_within_prompts():
+    found = [spread_row(c, i) for c in CATEGORIES for i in range(2)]
+    assert spread.deviation(found, spread.SEEDS) == pytest.approx(dict.fromkeys(CATEGORIES, 0.3))
+    assert spread.within(found, spread.ANCHORS) == pytest.approx(dict.fromkeys(CATEGORIES, 0.1))
+    # Videos that cancel out over prompts: none of the mean, all within.
+    turned = [
+        {**row, "scores": {n: s[::-1] if row["index"] else s for n, s in row["scores"].items()}}
+        for row in found
+    ]
+    assert max(spread.deviation(turned, spread.SEEDS).values()) == pytest.approx(0, abs=1e-9)
+    page = spread.markdown(found)
+    assert "| average | 0.3000 | 0.1000 | 3.0x | 9.1x |" in page  # as the paper says of itself
+    assert "| T2V, wordings | 0.110 ± " in page
+
+
+def test_diversity_is_the_mean_distance_of_pairs():
+    videos = np.zeros((3, 2, 4, 4, 3), np.uint8)
+    videos[1, 1], videos[:, 0] = 255, 99  # frame 0 does not count
+    videos[2, 0] = 7
+    assert spread.diversity(videos) == pytest.approx(2 / 3)
+    assert spread.right_share(videos, [1.0, 0.0, 0.5]) == 0
+    assert spread.right_share(videos, [1.0, 0.0, 0.4]) is None
+
+
+def test_wordings_differ_where_they_can():
+    scene = sample_scene(random.Random(3), "action_binding", held_out=True)
+    said = spread.wordings(scene, 8)
+    assert len(set(said)) == 8
+    assert all(actor.color in line for line in said for actor in scene.prompt.actors)
+
+
+def test_costs_add_up():
+    parts = {"text": 1, "video": 10, "image": 2, "encode": 3, "decode video": 7, "decode image": 4}
+    whole = cost.totals(parts)
+    assert sum(whole["T2V"].values()) == 2 + 2 * 50 * 10 + 7
+    assert sum(whole["FVG"].values()) == 4 + 2 * 15 * 10 + 7 + 2 * 30 * 2 + 4 + 3
+    seconds = {"T2V/50": [4.0, 4.0], "FVG/15": [2.0, 2.0]}
+    page = cost.markdown({"flops of one call": parts, "seconds": seconds})
+    assert "2.00 (2.00 to 2.00, n=2) (paper: 2.1)" in page
+
+
+def test_rows_are_kept_and_half_ones_made_again(tmp_path):
+    made = []
+
+    def judge(client, item, plan, folder):
+        made.append((item.category, item.index))
+        return {"prompt": item.words.original}
+
+    path = tmp_path / "ways.jsonl"
+    rows = run.collect(None, judge, path, run.items(1), run.QUICK)
+    assert len(rows) == len(made) == 7
+    path.write_text(path.read_text()[:-20])  # as a kill leaves it
+    again = run.collect(None, judge, path, run.items(1), run.QUICK)
+    assert again == rows
+    assert made[7:] == [(CATEGORIES[-1], 0)]
+    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
+    with pytest.raises(BatchError, match="another plan"):
+        run.collect(None, judge, path, run.items(1), replace(run.QUICK, seeds=9))
 
 
 def test_weights_of_another_world_are_refused(tmp_path):
-    path = tmp_path / "fvg_tiny_video.safetensors"
-    save_file({"a": torch.zeros(1)}, path, {"edition": "2"})
-    require_second_edition(path)
+    for path in (tmp_path / "fvg_tiny_video.safetensors", tmp_path / "loras" / LORA):
+        path.parent.mkdir(exist_ok=True)
+        save_file({"a": torch.zeros(1)}, path, {"edition": "2"})
+    require_second_edition(tmp_path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="edition 1 of the tiny world"):
-        require_second_edition(path)
+    with pytest.raises(WeightsError, match=f"{LORA} is of edition 1"):
+        require_second_edition(tmp_path)
+    assert T2V in WAYS

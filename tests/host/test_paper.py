@@ -2,18 +2,82 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.paper.__main__ import judge, scenes
-from benchmarks.paper.ways import Run
+from benchmarks.paper import cost, run, spread
+from benchmarks.paper.graphs import key, ways_graph
+from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells
+from fvg_core.tiny.lab.render import FRAMES, SIZE
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+
+PLAN = replace(run.QUICK, seeds=2, steps=(4,), repeats=2)
 
 
-def test_every_way_is_made_and_scored(client):
-    run = Run(seeds=2, steps=(4,))
-    (category, _, scene), *_ = scenes(1)
-    assert category == scene.prompt.category
-    found = judge(client, scene, 3, run)
-    assert set(found) == {f"{way}/{steps}" for way, steps in run.cells()}
-    assert all(len(scores) == 2 and all(0 <= s <= 1 for s in scores) for scores in found.values())
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ways in four steps."""
+    for name, way in WAYS.items():
+        monkeypatch.setitem(WAYS, name, replace(way, steps=(4,)))
+    monkeypatch.setattr(spread, "FEW", 3)
+    monkeypatch.setattr(spread, "T2V_STEPS", 4)
+
+
+def test_every_way_is_made_scored_and_shown(short, client, tmp_path: Path):
+    item, *_ = run.items(1)
+    row = run.judge_ways(client, item, PLAN, tmp_path)
+    assert set(row["scores"]) == {key(cell) for cell in cells((4,))}
+    assert all(len(s) == 2 and all(0 <= v <= 1 for v in s) for s in row["scores"].values())
+    sheet = Image.open(tmp_path / "sheets" / f"{item.category}.jpg")
+    assert sheet.height > 200 * len(WAYS)
+
+
+def test_anchors_are_held_as_the_ways_say(short, client):
+    """From one true frame: kept by all but the noised one, and every way makes another video."""
+    item, *_ = run.items(1)
+    file = run.upload_frame(client, item)
+    names = (TRUE, NO_LORA, SHARED, NOISED)
+    graph = ways_graph(item.words, file, 1, 1, [(name, 4) for name in names])
+    videos = {n: v[0].astype(int) for n, v in run.make(client, graph).items()}
+    assert {v.shape for v in videos.values()} == {(FRAMES, SIZE, SIZE, 3)}
+    first = [videos[f"{name}/4"][0] for name in names]
+    assert max(np.abs(a - first[0]).max() for a in first[1:3]) == 0
+    later = [videos[f"{name}/4"][8:] for name in names]
+    for i, one in enumerate(later):
+        assert all(np.abs(one - other).mean() > 0.5 for other in later[i + 1 :])
+
+
+def test_sets_share_what_they_are_said_to_share(short, client, tmp_path: Path):
+    item, *_ = run.items(1)
+    file = run.upload_frame(client, item)
+    graph = spread.spread_graph(item.words, item.scene, file, 5, 2)
+    videos = spread.gather(run.make(client, graph))
+    assert {name: len(v) for name, v in videos.items()} == dict.fromkeys(spread.SETS, 2)
+    frame = lambda name, i: videos[name][i, 0].astype(int)
+    assert np.array_equal(frame(spread.NOISE, 0), frame(spread.NOISE, 1))
+    assert not np.array_equal(frame(spread.ANCHORS, 0), frame(spread.ANCHORS, 1))
+    # The same first anchor and the same first noise, up to the sums of batches.
+    near = lambda a, b: np.abs(a.astype(int) - b).mean() < 0.5
+    assert near(videos[spread.NOISE][0], videos[spread.WHOLE][0])
+    assert near(videos[spread.NOISE][0], videos[spread.ANCHORS][0])
+    assert near(frame(spread.WHOLE, 1), frame(spread.ANCHORS, 1))
+    assert not near(videos[spread.WHOLE][1], videos[spread.ANCHORS][1])  # other noise
+    scores = run.scored(videos, item.scene)
+    assert spread.row_of(videos, scores)["diversity"][spread.WHOLE] > 0
+
+
+def test_operations_are_those_of_the_shapes(client):
+    """Of the transformers: two for every weight of a linear layer and token, and attention."""
+    item, *_ = run.items(1)
+    parts = cost.count(client, item.words, run.upload_frame(client, item))
+    assert set(parts) == {"text", "video", "image", "encode", "decode video", "decode image"}
+    assert all(value > 0 for value in parts.values())
+    assert parts["decode video"] > 4 * parts["decode image"]
+    whole = cost.totals(parts)
+    assert whole[T2V]["video model"] == 100 * parts["video"]
+    assert whole[FVG]["video model"] == 30 * parts["video"]

@@ -79,12 +79,23 @@ def test_the_tiny_worlds_eye_finds_the_right_picture(client, pictures):
     assert json.loads(graph.result.outputs[shown]["text"][0])["backend"] == "tiny world"
 
 
-@pytest.mark.parametrize("report", ["", "no json", '{"entities": [{"noun": "dog"}]}'])
-def test_a_report_that_names_nothing_known_is_refused(client, pictures, report):
+@pytest.mark.parametrize("report", ["", "no json"])
+def test_what_is_no_report_is_refused(client, pictures, report):
     graph, scorer, _ = scored(report=report)
-    with pytest.raises(RunError, match=r"connect the output report|does not know") as raised:
+    with pytest.raises(RunError, match="connect the output report") as raised:
         client.run(graph.graph)
     assert raised.value.node_id == scorer
+
+
+def test_of_another_world_there_are_no_scores_but_a_notice(client, comfy, pictures):
+    """And the rule takes the first picture, so that a template runs with any prompt."""
+    graph, scorer, shown = scored(report='{"entities": [{"noun": "dog", "text": "a dog"}]}')
+    state = graph.state(client)
+    assert (state["chosen"], state["scores"]) == ([0], [])
+    assert state["checklist"]  # the rewriter's own
+    text = json.loads(graph.result.outputs[shown]["text"][0])
+    assert "the tiny world does not know 'a dog'" in text["note"]
+    assert "No scores: the tiny world does not know 'a dog'" in comfy.log_tail()
 
 
 def test_a_server_that_sees_is_asked_once(client, comfy, pictures):

@@ -56,6 +56,10 @@ def test_the_best_score_is_the_first_of_the_highest(scores):
     assert max(scores) not in scores[:best]
 
 
+def test_without_any_score_to_give_the_first_is_taken():
+    assert pick(3, "best score", scores=[]) == (0,)
+
+
 def test_the_best_score_needs_scores():
     with pytest.raises(AnchorError, match="connect an Anchor Scorer"):
         pick(3, "best score")

@@ -23,7 +23,7 @@ from fvg_core.image.scoring import (
     read_scores,
     write_scores,
 )
-from fvg_core.image.tiny_scoring import NOTHING_ELSE, tiny_questions, tiny_scores
+from fvg_core.image.tiny_scoring import NOTHING_ELSE, not_known, tiny_questions, tiny_scores
 from fvg_core.llm import ServerConfig, open_server
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.glance import glance
@@ -90,11 +90,17 @@ def test_a_thing_too_many_is_seen():
     ],
 )
 def test_the_tiny_world_says_what_it_does_not_know(entity):
-    with pytest.raises(AnchorError, match="the tiny world does not know"):
-        tiny_questions([entity])
+    known = read_entities(report_of(scenes(1, 2)[0]))
+    assert not_known(known) is None
+    assert f"the tiny world does not know {str(entity['text'])!r}" in not_known([*known, entity])
 
 
-@pytest.mark.parametrize("report", ["", "{", "[]", '{"checklist": [1, "question"]}', "[" * 9000])
+def test_a_prompt_that_names_nothing_has_no_scores():
+    entities = read_entities('{"entities": []}')
+    assert "the tiny world finds nothing to look for" in not_known(entities)
+
+
+@pytest.mark.parametrize("report", ["", "{", "[]", '{"checklist": 1, "entities": 2}', "[" * 9000])
 def test_a_report_without_questions_is_refused(report):
     with pytest.raises(AnchorError, match="connect the output report"):
         read_checklist(report)
@@ -108,6 +114,7 @@ def test_scores_are_read_as_they_were_written():
     assert questions == ["a?", "b?", "c?"]
     assert [c["score"] for c in read] == [0.3333, 1.0, 0.0]
     assert read[0]["answers"] == [True, False, None]
+    assert read_scores(write_scores("eye", [], [], "nobody looked")) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,15 +71,24 @@ def text(spans: Sequence[Span]) -> str:
 
 def prompt_spans(prompt: Prompt, rng: random.Random | None = None) -> list[Span]:
     """What a prompt asks for. Without `rng` in the plainest wording, which holds every word."""
+    return _set(_told(prompt, rng), prompt, rng)
+
+
+def motion_text(prompt: Prompt) -> str:
+    """What happens, in the plainest words: no ground, and nobody who only rests (but where all
+    do). For a video model that has the first frame."""
+    movers = tuple(a for a in prompt.actors if a.does != "rests")
+    return text(_told(replace(prompt, actors=movers or prompt.actors), None))
+
+
+def _told(prompt: Prompt, rng: random.Random | None) -> list[Span]:
     actors = [_named(a, rng) for a in prompt.actors]
     if prompt.relation:
-        spans = _related(prompt.relation, actors, rng)
-    elif prompt.category == "generative_numeracy":
-        spans = _listed([Span(name, i) for i, name in enumerate(actors)], rng)
-    else:
-        does = [f"{n} {_doing(a, rng)}" for n, a in zip(actors, prompt.actors, strict=True)]
-        spans = _listed([Span(d, i) for i, d in enumerate(does)], rng, " while ")
-    return _set(spans, prompt, rng)
+        return _related(prompt.relation, actors, rng)
+    if prompt.category == "generative_numeracy":
+        return _listed([Span(name, i) for i, name in enumerate(actors)], rng)
+    does = [f"{n} {_doing(a, rng)}" for n, a in zip(actors, prompt.actors, strict=True)]
+    return _listed([Span(d, i) for i, d in enumerate(does)], rng, " while ")
 
 
 def moment_spans(scene: Scene, u: float = 0.0, rng: random.Random | None = None) -> list[Span]:

@@ -1,0 +1,168 @@
+"""Videos of one prompt through a running ComfyUI, scored; and rows that are kept as they come."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from benchmarks.paper import cost, pictures, spread
+from benchmarks.paper.graphs import Graph, ways_graph
+from benchmarks.paper.tables import Row
+from benchmarks.paper.ways import ALL_STEPS, Words, cells
+from fvg_core.bench.client import ComfyClient
+from fvg_core.categories import CATEGORIES
+from fvg_core.errors import BatchError
+from fvg_core.tiny.lab.captions import motion_text, prompt_spans, text
+from fvg_core.tiny.lab.render import FRAMES, SIZE, render
+from fvg_core.tiny.lab.scenes import Scene, sample_scene
+from fvg_core.tiny.lab.scorer import score
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is made. prompts: of each category, with `seeds` videos of each way; spread: of
+    each category for Tables 4 and 5, with `repeats` videos of each set; clocked: pairs of runs."""
+
+    prompts: int
+    seeds: int
+    steps: tuple[int, ...]
+    spread: int
+    repeats: int
+    clocked: int
+
+
+FULL = Plan(prompts=20, seeds=3, steps=ALL_STEPS, spread=8, repeats=5, clocked=8)
+QUICK = Plan(prompts=2, seeds=1, steps=(50, 15), spread=1, repeats=3, clocked=3)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A held-out scene; `index` counts within the category."""
+
+    category: str
+    index: int
+    scene: Scene
+
+    @property
+    def seed(self) -> int:
+        return 1000 * self.index + CATEGORIES.index(self.category)
+
+    @property
+    def words(self) -> Words:
+        """The original in the wording that chance gives."""
+        prompt = self.scene.prompt
+        rng = random.Random(f"words {self.category} {self.index}")
+        plain = text(prompt_spans(prompt))
+        return Words(text(prompt_spans(prompt, rng)), plain, motion_text(prompt))
+
+
+def items(count: int) -> list[Item]:
+    """Held-out scenes, category by category in turn; no setting was chosen on them."""
+    return [
+        Item(c, i, sample_scene(random.Random(f"paper {c} {i}"), c, held_out=True))
+        for i in range(count)
+        for c in CATEGORIES
+    ]
+
+
+def upload_frame(client: ComfyClient, item: Item) -> str:
+    """The drawn first frame in the server's input folder; its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"paper_{item.seed}.png"
+        Image.fromarray(render([item.scene], [0])[0, 0].numpy()).save(picture)
+        return client.upload_image(picture)
+
+
+def make(client: ComfyClient, graph: Graph) -> dict[str, np.ndarray]:
+    """Run a graph. Returns by save the videos, uint8 [N, F, H, W, 3]."""
+    result = client.run(graph.nodes)
+    return {
+        name: read_videos(client.fetch(result.files(node)[0])) for name, node in graph.saves.items()
+    }
+
+
+def read_videos(data: bytes) -> np.ndarray:
+    """The videos [N, F, H, W, 3] in an animated picture that holds one after the other."""
+    pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
+    frames = np.stack([np.array(page.convert("RGB")) for page in pages])
+    return frames.reshape(-1, FRAMES, SIZE, SIZE, 3)
+
+
+def scored(videos: dict[str, np.ndarray], scene: Scene) -> dict[str, list[float]]:
+    """The score of every video."""
+    return {name: [score(v, scene.prompt) for v in of] for name, of in videos.items()}
+
+
+def judge_ways(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row:
+    """All ways on one prompt; a sheet of each category's first."""
+    file = upload_frame(client, item)
+    graph = ways_graph(item.words, file, item.seed, plan.seeds, cells(plan.steps))
+    videos = make(client, graph)
+    scores = scored(videos, item.scene)
+    if item.index == 0:
+        path = folder / "sheets" / f"{item.category}.jpg"
+        pictures.sheet(path, item.category, item.words, videos, scores)
+    return {"prompt": item.words.original, "scores": scores}
+
+
+def judge_spread(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row:
+    """The sets of Tables 4 and 5 on one prompt."""
+    file = upload_frame(client, item)
+    seed = 500_000 + 100 * item.seed
+    graph = spread.spread_graph(item.words, item.scene, file, seed, plan.repeats)
+    videos = spread.gather(make(client, graph))
+    return {"prompt": item.words.original, **spread.row_of(videos, scored(videos, item.scene))}
+
+
+def measure_cost(client: ComfyClient, plan: Plan) -> dict[str, Any]:
+    """Operations, and seconds of pairs of runs."""
+    shown = items(-(-(plan.clocked + 1) // len(CATEGORIES)))[: plan.clocked + 1]
+    words, files = [i.words for i in shown], [upload_frame(client, i) for i in shown]
+    return {
+        "flops of one call": cost.count(client, words[0], files[0]),
+        "seconds": cost.clock(client, words, files),
+    }
+
+
+Judge = Callable[[ComfyClient, Item, Plan, Path], Row]
+
+
+def collect(
+    client: ComfyClient, judge: Judge, path: Path, todo: Iterable[Item], plan: Plan
+) -> list[Row]:
+    """All rows: those of the file, and the missing ones, which are added as they come."""
+    rows = known_rows(path, plan)
+    done = {(row["category"], row["index"]) for row in rows}
+    missing = [item for item in todo if (item.category, item.index) not in done]
+    with path.open("a", encoding="utf-8") as out:
+        for at, item in enumerate(missing, start=1):
+            row = {"category": item.category, "index": item.index}
+            rows.append(row | judge(client, item, plan, path.parent))
+            out.write(json.dumps(rows[-1]) + "\n")
+            out.flush()
+            print(f"{path.stem} {at}/{len(missing)}: {rows[-1]['prompt']}", flush=True)
+    return rows
+
+
+def known_rows(path: Path, plan: Plan) -> list[Row]:
+    """The whole rows of a file, which is begun where there is none; half a row, which a kill
+    leaves, is dropped. Raises BatchError for rows of another plan."""
+    head = json.dumps({"plan": asdict(plan)})
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = text.split("\n")[:-1] or [head]
+    if lines[0] != head:
+        raise BatchError(
+            f"{path} was begun with another plan ({lines[0][:200]}); this one is {head}. Go on "
+            "with the former, move the folder away, or name another one with --out."
+        )
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return [json.loads(line) for line in lines[1:]]
