@@ -30,9 +30,9 @@ class AnchorScorer(io.ComfyNode):
                     options=list(host.SCORERS),
                     default="tiny world",
                     tooltip="Who looks. tiny world: for the coloured shapes of the tiny world, "
-                    "without a model; for other prompts it gives no scores. clip: the vision-language model at the input 'clip'. server: "
-                    "the chat server that this machine's owner has set up; its model must see "
-                    "pictures.",
+                    "without a model; no scores for other prompts. clip: the vision-language model "
+                    "at the input 'clip'. server: the chat server that this machine's owner has "
+                    "set up; its model must see pictures.",
                 ),
                 io.Clip.Input(
                     "clip",

@@ -89,7 +89,7 @@ def test_what_is_no_report_is_refused(client, pictures, report):
 
 def test_of_another_world_there_are_no_scores_but_a_notice(client, comfy, pictures):
     """And the rule takes the first picture, so that a template runs with any prompt."""
-    graph, scorer, shown = scored(report='{"entities": [{"noun": "dog", "text": "a dog"}]}')
+    graph, _, shown = scored(report='{"entities": [{"noun": "dog", "text": "a dog"}]}')
     state = graph.state(client)
     assert (state["chosen"], state["scores"]) == ([0], [])
     assert state["checklist"]  # the rewriter's own
