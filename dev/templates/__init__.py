@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from . import parts
 from .blueprint import NAME, build_blueprint
+from .diagnosis import NAME as DIAGNOSIS
+from .diagnosis import build_diagnosis
 from .recipes import IMAGE_FILES, RECIPES, WRITER_FILE, Lora, Recipe
 from .sheet import Box, Json, Sheet
 
@@ -19,6 +21,7 @@ __all__ = ["as_text", "files"]
 def files(info: Mapping[str, Json]) -> dict[str, str]:
     """What `python -m dev templates` writes: the text of each file, by its place in the pack."""
     made = {f"workflows/{recipe.name}.json": build(recipe, info) for recipe in RECIPES}
+    made[f"workflows/{DIAGNOSIS}.json"] = build_diagnosis(info)
     made[f"subgraphs/{NAME}.json"] = build_blueprint(info)
     return {place: as_text(workflow) for place, workflow in made.items()}
 

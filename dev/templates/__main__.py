@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
             ComfyServer(prepare(), Path(base), only_pack=True) as server,
             ComfyClient(server.url) as client,
         ):
-            for place, text in files(client.object_info()).items():
+            made = files(client.object_info())
+            for place, text in made.items():
                 path = PACK / place
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
             if arguments:
                 from dev.templates.pictures import draw
 
-                draw(server)
+                draw(server, [Path(place).stem for place in made if "workflows" in place])
     except HostError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from dev.chromium import REMEDY, find_chromium
 from dev.host import PACK
 from dev.server import ComfyServer
-from dev.templates.recipes import RECIPES, named_files
+from dev.templates.recipes import named_files
 from fvg_core.bench.workflow import load_workflow
 from fvg_core.errors import HostError
 
@@ -46,14 +47,14 @@ SHOW = """area => {
 }"""
 
 
-def draw(server: ComfyServer) -> None:
-    """Write a .jpg beside each template that a recipe makes."""
+def draw(server: ComfyServer, names: Sequence[str]) -> None:
+    """Write a .jpg beside each of these templates."""
     from playwright.sync_api import sync_playwright
 
     chromium = find_chromium()
     if chromium is None:
         raise HostError(f"There is no Chromium to draw the thumbnails with. {REMEDY}")
-    _pretend_files(server)
+    _pretend_files(server, names)
     settings = server.user / "default" / "comfy.settings.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(SETTINGS), encoding="utf-8")
@@ -63,14 +64,14 @@ def draw(server: ComfyServer) -> None:
         page.goto(server.url)
         page.wait_for_function(READY)
         page.wait_for_timeout(5000)  # the editor opens a graph of its own when it is ready
-        for recipe in RECIPES:
-            _shoot(page, recipe.name)
+        for name in names:
+            _shoot(page, name)
         browser.close()
 
 
-def _pretend_files(server: ComfyServer) -> None:
+def _pretend_files(server: ComfyServer, names: Sequence[str]) -> None:
     """Empty files with the names of all models, so that no node is drawn red for a missing one."""
-    for file in set().union(*(named_files(_workflow(recipe.name)) for recipe in RECIPES)):
+    for file in set().union(*(named_files(_workflow(name)) for name in names)):
         place = server.output / BELOW_OUTPUT.get(file.folder, file.folder)
         place.mkdir(exist_ok=True)
         (place / file.name).touch()

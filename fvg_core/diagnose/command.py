@@ -23,8 +23,7 @@ from .branches import TITLES, three_ways
 from .scene import checked_scene
 from .verdict import judge, verdict
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "workflows" / "fvg_tiny.json"
-_SEEDED = ("FVGAnchorImageGenerator", "FVGAnchoredWanSampler")
+TEMPLATE = Path(__file__).resolve().parents[2] / "workflows" / "fvg_diagnose.json"
 _SHOWN, _TILE, _GAP = 8, 256, 16  # frames of the sheet; pixels of the video
 
 
@@ -37,9 +36,7 @@ def diagnose(prompt: str, seed: int, server: str, out: Path | None) -> tuple[str
         workflow = set_widgets(
             load_workflow(TEMPLATE), info, "FVGFirstFramePromptRewriter", prompt=prompt
         )
-        for kind in _SEEDED:
-            workflow = set_widgets(workflow, info, kind, seed=seed)
-        workflow = set_widgets(workflow, info, "FVGAnchorPicker", policy="best score")
+        workflow = set_widgets(workflow, info, "PrimitiveInt", value=seed)
         graph, saves = three_ways(to_prompt(workflow, info))
         result = client.run(graph)
         files = {way: client.fetch(result.files(node)[0]) for way, node in saves.items()}

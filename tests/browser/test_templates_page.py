@@ -19,7 +19,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(300)]
 
 TEMPLATES = sorted(PACK.glob("workflows/*.json"))
 STEPS = ["1  Prompt", "2  Anchor", "3  Choose", "4  Animate"]
-OF_THE_TINY_WORLD = {"fvg_tiny", "fvg_train_anchor_lora"}  # they bring their files and groups
+OF_THE_TINY_WORLD = {
+    "fvg_tiny",
+    "fvg_diagnose",
+    "fvg_train_anchor_lora",
+}  # they bring their files and groups
 # As they are drawn: [type, left, top, width, height] of nodes, title bars included, and groups.
 NODES = """() => window.app.graph.nodes.map(n => [n.type, ...n.getBounding()])"""
 GROUPS = """() => window.app.graph.groups.map(g => [g.title, ...g._bounding])"""

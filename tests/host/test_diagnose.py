@@ -14,7 +14,7 @@ from PIL import Image
 from dev.host import PACK
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
-from fvg_core.bench.graph import set_widgets
+from fvg_core.bench.graph import upstream
 from fvg_core.bench.video import read_frames
 from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.diagnose.branches import TITLES, three_ways
@@ -43,20 +43,46 @@ def test_the_command_makes_judges_and_shows_three_videos(comfy: ComfyServer, tmp
     assert Image.open(tmp_path / "sheet.png").height > 500
 
 
+def test_the_template_runs_as_it_is(comfy: ComfyServer, client: ComfyClient):
+    """Three videos side by side, and what the scorer says of both first frames."""
+    prompt = quick(to_prompt(load_workflow(TEMPLATE), client.object_info()))
+    before = set(comfy.output.rglob("*.mp4"))
+    result = client.run(prompt)
+    (video,) = set(comfy.output.rglob("*.mp4")) - before
+    frames = read_frames(video)
+    assert (len(frames), frames[0].size) == (17, (4 * (3 * 64 + 2 * 4), 4 * 64))
+    (shown,) = (n for n, node in prompt.items() if node["class_type"] == "PreviewAny")
+    scores = json.loads(result.outputs[shown]["text"][0])
+    assert len(scores["candidates"]) == 2
+
+
 def test_the_second_video_starts_with_the_first_frame_of_the_first(client: ComfyClient):
     info = client.object_info()
-    workflow = set_widgets(
-        load_workflow(TEMPLATE), info, "FVGFirstFramePromptRewriter", prompt=PROMPT
+    prompt, saves = three_ways(quick(to_prompt(load_workflow(TEMPLATE), info)))
+    kinds = [node["class_type"] for node in prompt.values()]
+    assert kinds.count("FVGAnchoredWanSampler") == kinds.count("SaveAnimatedWEBP") == 3
+    assert "SaveVideo" not in kinds
+    assert _above(prompt, saves["t2v"]).isdisjoint(
+        {"FVGAnchorLatentInjector", "LoraLoaderModelOnly"}
     )
-    workflow = set_widgets(workflow, info, "FVGAnchorPicker", policy="first")
-    workflow = set_widgets(workflow, info, "FVGAnchorImageGenerator", candidates=1, steps=4)
-    workflow = set_widgets(workflow, info, "FVGAnchoredWanSampler", steps=4)
-    prompt, saves = three_ways(to_prompt(workflow, info))
-    assert "FVGAnchorLatentInjector" not in {
-        prompt[n]["class_type"] for n in prompt if n.startswith("t2v:")
-    }
+    seeds = [node["inputs"]["seed"] for node in prompt.values() if "Sampler" in node["class_type"]]
+    assert seeds == seeds[:1] * 3
     result = client.run(prompt)
     t2v, own, fvg = (read_pages(client.fetch(result.files(saves[way])[0])) for way in TITLES)
     # Encoded and decoded once more, so not bit for bit.
     assert np.abs(own[0].astype(int) - t2v[0]).mean() < 12
     assert np.abs(own[0].astype(int) - t2v[0]).mean() < np.abs(fvg[0].astype(int) - t2v[0]).mean()
+
+
+def quick(prompt: dict) -> dict:
+    """The same with few steps."""
+    for node in prompt.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 4
+        if "candidates" in node["inputs"]:
+            node["inputs"]["candidates"] = 1
+    return prompt
+
+
+def _above(prompt: dict, node: str) -> set[str]:
+    return {prompt[n]["class_type"] for n in upstream(prompt, node)}

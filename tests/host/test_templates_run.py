@@ -22,7 +22,7 @@ from tests.host import stand_ins
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
-OF_THE_TINY_WORLD = {"fvg_tiny", "fvg_train_anchor_lora"}  # other tests run them
+OF_THE_TINY_WORLD = {"fvg_tiny", "fvg_diagnose", "fvg_train_anchor_lora"}  # other tests run them
 TEMPLATES = sorted(
     path for path in PACK.glob("workflows/*.json") if path.stem not in OF_THE_TINY_WORLD
 )
