@@ -22,10 +22,12 @@ from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.errors import FVGError
 from fvg_core.lora.files import read_lora, save_lora
 from fvg_core.tiny.clips import write_clips
+from fvg_core.tiny.export import edition_of
 
 TEMPLATE = PACK / "workflows" / "fvg_train_anchor_lora.json"
 BASE = PACK / ".cache" / "anchor-lora"
-RESULT = PACK / "fvg_core" / "tiny" / "weights" / "loras" / "fvg_tiny_anchor_lora.safetensors"
+VIDEO = PACK / "fvg_core" / "tiny" / "weights" / "fvg_tiny_video.safetensors"
+RESULT = VIDEO.parent / "loras" / "fvg_tiny_anchor_lora.safetensors"
 TRAINER, DATASET = "FVGLoraTrainer", "FVGVideoDataset"
 SETTINGS = {
     "batch": 32,
@@ -44,12 +46,13 @@ SETTINGS = {
 
 def run(count: int, steps: int) -> Path:
     """Train, or go on with it. Returns the weights' path."""
-    name = f"tiny-{count}"
+    edition = edition_of(VIDEO)
+    name = f"tiny-{count}" if edition == "1" else f"tiny-{edition}-{count}"
     folder = BASE / "input" / name
     if not folder.exists():
         print(f"Writing {count} clips", file=sys.stderr, flush=True)
         part = folder.with_name(f"{name}.part")
-        write_clips(part, count)
+        write_clips(part, count, edition)
         part.rename(folder)
     with (
         ComfyServer(prepare(), BASE, only_pack=True, own_loras=True) as server,
@@ -70,7 +73,7 @@ def run(count: int, steps: int) -> Path:
     print("\n\n".join(reports), file=sys.stderr)
     trained = read_lora(BASE / "loras" / f"{name}-{steps}.safetensors")
     recipe = {"recipe": {**SETTINGS, "steps": steps, "clips": count}}
-    metadata = {**trained.metadata, **recipe}
+    metadata = {**trained.metadata, **recipe, "edition": edition}
     save_lora(RESULT, trained.tensors, alpha=trained.alpha, metadata=metadata, dtype=torch.float16)
     return RESULT
 

@@ -16,8 +16,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from benchmarks import report
 from benchmarks.machine import describe
 from benchmarks.paper import cost, pictures, run, spread, tables
@@ -28,6 +26,7 @@ from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.errors import FVGError, WeightsError
+from fvg_core.tiny.export import edition_of
 from fvg_core.tiny.lab.train.pipeline import EDITION
 
 WEIGHTS = PACK / "fvg_core" / "tiny" / "weights"
@@ -36,8 +35,7 @@ WEIGHTS = PACK / "fvg_core" / "tiny" / "weights"
 def require_second_edition(weights: Path) -> None:
     """Raises WeightsError where one of the pack's models does not know these prompts."""
     for path in (weights / "fvg_tiny_video.safetensors", weights / "loras" / LORA):
-        with safe_open(path, "pt") as file:
-            edition = (file.metadata() or {}).get("edition", "1")
+        edition = edition_of(path)
         if edition != EDITION:
             raise WeightsError(
                 f"{path.name} is of edition {edition} of the tiny world; these prompts are of "

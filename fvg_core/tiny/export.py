@@ -104,6 +104,14 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, objec
     os.replace(part, path)
 
 
+def edition_of(path: Path) -> str:
+    """The edition of the tiny world that a weights file is of."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return (file.metadata() or {}).get("edition", "1")
+
+
 def _vae_name(key: str) -> str:
     for pattern, replacement in _VAE:
         key = re.sub(pattern, replacement, key)

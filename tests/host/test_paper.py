@@ -9,30 +9,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.paper import cost, run, spread
+from benchmarks.paper import cost, graphs, run, spread
 from benchmarks.paper.graphs import key, ways_graph
 from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells
 from fvg_core.tiny.lab.render import FRAMES, SIZE
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
-PLAN = replace(run.QUICK, seeds=2, steps=(4,), repeats=2)
+STEPS = 2
+PLAN = replace(run.QUICK, seeds=1, steps=(STEPS,), repeats=2)
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All ways in four steps."""
+    """All in few steps."""
     for name, way in WAYS.items():
-        monkeypatch.setitem(WAYS, name, replace(way, steps=(4,)))
-    monkeypatch.setattr(spread, "FEW", 3)
-    monkeypatch.setattr(spread, "T2V_STEPS", 4)
+        monkeypatch.setitem(WAYS, name, replace(way, steps=(STEPS,)))
+    monkeypatch.setitem(graphs.IMAGE_SAMPLING, "steps", 4)
+    monkeypatch.setattr(spread, "FEW", STEPS)
+    monkeypatch.setattr(spread, "T2V_STEPS", STEPS)
 
 
 def test_every_way_is_made_scored_and_shown(short, client, tmp_path: Path):
     item, *_ = run.items(1)
     row = run.judge_ways(client, item, PLAN, tmp_path)
-    assert set(row["scores"]) == {key(cell) for cell in cells((4,))}
-    assert all(len(s) == 2 and all(0 <= v <= 1 for v in s) for s in row["scores"].values())
+    assert set(row["scores"]) == {key(cell) for cell in cells((STEPS,))}
+    assert all(len(s) == 1 and all(0 <= v <= 1 for v in s) for s in row["scores"].values())
     sheet = Image.open(tmp_path / "sheets" / f"{item.category}.jpg")
     assert sheet.height > 200 * len(WAYS)
 
@@ -42,12 +44,12 @@ def test_anchors_are_held_as_the_ways_say(short, client):
     item, *_ = run.items(1)
     file = run.upload_frame(client, item)
     names = (TRUE, NO_LORA, SHARED, NOISED)
-    graph = ways_graph(item.words, file, 1, 1, [(name, 4) for name in names])
+    graph = ways_graph(item.words, file, 1, 1, [(name, STEPS) for name in names])
     videos = {n: v[0].astype(int) for n, v in run.make(client, graph).items()}
     assert {v.shape for v in videos.values()} == {(FRAMES, SIZE, SIZE, 3)}
-    first = [videos[f"{name}/4"][0] for name in names]
+    first = [videos[f"{name}/{STEPS}"][0] for name in names]
     assert max(np.abs(a - first[0]).max() for a in first[1:3]) == 0
-    later = [videos[f"{name}/4"][8:] for name in names]
+    later = [videos[f"{name}/{STEPS}"][8:] for name in names]
     for i, one in enumerate(later):
         assert all(np.abs(one - other).mean() > 0.5 for other in later[i + 1 :])
 

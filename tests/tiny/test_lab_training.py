@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
+from fvg_core.bench.video import read_frames
 from fvg_core.errors import WeightsError
+from fvg_core.tiny.clips import write_clips
+from fvg_core.tiny.lab.render import render
 from fvg_core.tiny.lab.train import data, dit, pipeline, text, vae
 from fvg_core.tiny.lab.train.pipeline import Pipeline
 from fvg_core.tiny.train.loop import plateau
@@ -96,3 +100,13 @@ def test_steps_can_be_added_to_a_plan():
     assert all(plateau(step / 1000) == plateau(step / 4000) == 1 for step in range(0, 800, 50))
     assert plateau(0.9) == pytest.approx(0.5)
     assert 0 < plateau(1.0) < 0.02
+
+
+def test_clips_for_the_lora_are_of_the_same_world(tmp_path: Path):
+    write_clips(tmp_path, 2, pipeline.EDITION)
+    for index in range(2):
+        frames = read_frames(tmp_path / f"clip-{index:05d}.mp4")
+        drawn = render([data.clip_scene(index)])[0].numpy().astype(int)
+        assert np.abs(np.stack([np.array(f) for f in frames]) - drawn).mean() < 3
+        said = (tmp_path / f"clip-{index:05d}.txt").read_text().strip()
+        assert data.clip_scene(index).prompt.actors[0].color in said
