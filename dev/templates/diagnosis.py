@@ -16,7 +16,7 @@ PROMPT = "a red circle moves right and a blue square stays still on a gray backg
 SAMPLING = {"steps": 15, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "shift": 3.0}
 DRAWING = {"steps": 30, "cfg": 3.0, "sampler_name": "euler_ancestral", "candidates": 4}
 SQUARE = {"width": SIZE, "height": SIZE}
-UPPER, LOWER = 60, 1010  # of the nodes of both rows
+UPPER, LOWER = 60, 1040  # of the nodes of both rows
 COLORS = {T2V: "#8A8", OWN: "#88A", FVG: "#b58b2a"}
 Made = dict[str, Output]
 

@@ -74,6 +74,12 @@ def test_scores_are_of_all_categories(trained: Pipeline):
     assert all(0 <= s <= 1 for s in scores.values())
 
 
+def test_clips_are_drawn_for_a_person_to_label(trained: Pipeline, tmp_path: Path):
+    *sheets, labels = trained.sheets(tmp_path, count=3, steps=1)
+    assert [p.name for p in sheets] == ["sheet-1.png"]
+    assert len(labels.read_text().splitlines()) == 3
+
+
 def test_an_interrupted_training_ends_with_the_same_weights(trained: Pipeline, monkeypatch):
     whole = torch.load(trained.work / "video.pt", weights_only=True)["modules"]["model"]
     (trained.work / "video.pt").unlink()

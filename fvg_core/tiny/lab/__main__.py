@@ -1,4 +1,5 @@
-"""`python -m fvg_core.tiny.lab train|score|save`: make the second edition's weights."""
+"""`python -m fvg_core.tiny.lab train|score|save|sheet|agree`: make the second edition's weights,
+look at what they make, and hold the scorer to a person's eye."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def main() -> None:
     import torch
 
+    from .labels import agreement
     from .train.pipeline import STAGES, Pipeline
 
     parser = argparse.ArgumentParser(prog="python -m fvg_core.tiny.lab", description=__doc__)
@@ -32,6 +34,12 @@ def main() -> None:
     score = commands.add_parser("score", help="held-out scores of the video model so far")
     score.add_argument("--count", type=int, default=8, help="prompts of each category")
     score.add_argument("--sampling-steps", type=int, default=15)
+    sheet = commands.add_parser("sheet", help="draw generated clips for a person to label")
+    sheet.add_argument("folder", type=Path)
+    sheet.add_argument("--count", type=int, default=50, help="clips")
+    sheet.add_argument("--sampling-steps", type=int, default=15)
+    agree = commands.add_parser("agree", help="how often scorer and labels agree")
+    agree.add_argument("folder", type=Path)
     save = commands.add_parser("save", help="write the files that ComfyUI loads")
     save.add_argument("weights", type=Path)
     given = parser.parse_args()
@@ -44,6 +52,10 @@ def main() -> None:
                 pipeline.train(stage)
         elif given.command == "score":
             print(json.dumps(pipeline.score(given.count, given.sampling_steps), indent=2))
+        elif given.command == "sheet":
+            print(*pipeline.sheets(given.folder, given.count, given.sampling_steps), sep="\n")
+        elif given.command == "agree":
+            print(agreement(given.folder))
         else:
             pipeline.save(given.weights)
     except FVGError as error:

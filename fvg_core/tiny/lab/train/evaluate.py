@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -58,17 +60,23 @@ def decode(vae: nn.Module, z: Tensor) -> Tensor:
     return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).cpu()
 
 
+def clips(
+    model: nn.Module, text: TextEncoder, vae: nn.Module, scenes: list[Scene], steps: int
+) -> Iterator[np.ndarray]:
+    """A video, uint8 [F, H, W, 3], of the prompt of each scene."""
+    prompts = [captions.text(captions.prompt_spans(s.prompt)) for s in scenes]
+    latent_frames = (FRAMES - 1) // 4 + 1
+    for i in range(0, len(scenes), 8):
+        z = sample(model, text, prompts[i : i + 8], latent_frames, steps)
+        yield from decode(vae, z).numpy()
+
+
 def scores(
     model: nn.Module, text: TextEncoder, vae: nn.Module, count: int, steps: int
 ) -> dict[str, float]:
     """Mean score by category over `count` held-out prompts each."""
     scenes = held_out(count)
-    prompts = [captions.text(captions.prompt_spans(s.prompt)) for s in scenes]
-    latent_frames = (FRAMES - 1) // 4 + 1
-    found = []
-    for i in range(0, len(scenes), 8):
-        videos = decode(vae, sample(model, text, prompts[i : i + 8], latent_frames, steps))
-        pairs = zip(videos.numpy(), scenes[i : i + 8], strict=True)
-        found += [score(video, scene.prompt) for video, scene in pairs]
+    videos = clips(model, text, vae, scenes, steps)
+    found = [score(video, s.prompt) for video, s in zip(videos, scenes, strict=True)]
     means = torch.tensor(found).view(len(CATEGORIES), count).mean(1).tolist()
     return dict(zip(CATEGORIES, means, strict=True))

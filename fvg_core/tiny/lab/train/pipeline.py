@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ....categories import CATEGORIES
 from ....errors import WeightsError
 from ... import export
 from ...train.data import preview_colors
 from ...train.umt5 import MIN_LENGTH, TextEncoder
+from .. import captions, labels
+from ..scorer import score
 from . import data, dit, evaluate, text, vae
 
 EDITION = "2"  # in the metadata of every file, so that no other world is measured by mistake
@@ -49,6 +53,17 @@ class Pipeline:
         """Held-out scores of the video model as far as it has come."""
         video = self._transformer("video", 0.0)
         return evaluate.scores(video, self._text, self._vae, count, steps)
+
+    def sheets(self, folder: Path, count: int, steps: int) -> list[Path]:
+        """Clips of `count` held-out prompts for a person to label; what was written."""
+        scenes = evaluate.held_out(-(-count // len(CATEGORIES)))
+        random.Random(0).shuffle(scenes)
+        scenes = scenes[:count]
+        video = self._transformer("video", 0.0)
+        clips = list(evaluate.clips(video, self._text, self._vae, scenes, steps))
+        found = [score(clip, s.prompt) for clip, s in zip(clips, scenes, strict=True)]
+        prompts = [captions.text(captions.prompt_spans(s.prompt)) for s in scenes]
+        return labels.draw(folder, prompts, clips, found)
 
     def save(self, weights: Path) -> None:
         """Write the files that ComfyUI loads."""
