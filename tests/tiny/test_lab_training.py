@@ -57,7 +57,7 @@ def test_the_files_are_those_that_the_host_loads(trained: Pipeline, tmp_path: Pa
     trained.save(tmp_path)
     keys = {}
     for name in ("vae", "text_encoder", "video", "image"):
-        with safe_open(tmp_path / f"fvg_lab_{name}.safetensors", "pt") as file:
+        with safe_open(tmp_path / f"fvg_tiny_{name}.safetensors", "pt") as file:
             keys[name] = set(file.keys())
             assert "recipe" in file.metadata()
             assert file.metadata()["edition"] == pipeline.EDITION

@@ -41,7 +41,7 @@ def main() -> None:
     agree = commands.add_parser("agree", help="how often scorer and labels agree")
     agree.add_argument("folder", type=Path)
     save = commands.add_parser("save", help="write the files that ComfyUI loads")
-    save.add_argument("weights", type=Path)
+    save.add_argument("weights", type=Path, help="fvg_core/tiny/weights for the pack's own")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     plan = {k: getattr(given, k) for k in ("seconds", "steps", "batch") if hasattr(given, k)}

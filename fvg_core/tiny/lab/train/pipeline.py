@@ -118,5 +118,5 @@ class Pipeline:
         )  # fmt: skip
 
     def _write(self, weights: Path, name: str, tensors: dict, recipe: dict, **more: object) -> None:
-        path = weights / f"fvg_lab_{name}.safetensors"
+        path = weights / f"fvg_tiny_{name}.safetensors"
         export.save(path, tensors, {"format": "pt", "edition": EDITION, "recipe": recipe, **more})
