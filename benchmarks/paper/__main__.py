@@ -39,8 +39,8 @@ def require_second_edition(weights: Path) -> None:
         if edition != EDITION:
             raise WeightsError(
                 f"{path.name} is of edition {edition} of the tiny world; these prompts are of "
-                f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny.lab train, then "
-                "save fvg_core/tiny/weights, then python -m dev anchor-lora."
+                f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny.lab train, "
+                "then save fvg_core/tiny/weights, then python -m dev anchor-lora."
             )
 
 
