@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -21,10 +22,11 @@ from benchmarks.paper.ways import ALL_STEPS, Words, cells
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
-from fvg_core.tiny.lab.captions import motion_text, prompt_spans, text
+from fvg_core.tiny.lab.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
 from fvg_core.tiny.lab.render import FRAMES, SIZE, render
 from fvg_core.tiny.lab.scenes import Scene, sample_scene
 from fvg_core.tiny.lab.scorer import score
+from fvg_core.tiny.lab.words import Prompt
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,17 @@ def judge_ways(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row
     """All ways on one prompt; a sheet of each category's first."""
     file = upload_frame(client, item)
     graph = ways_graph(item.words, file, item.seed, plan.seeds, cells(plan.steps))
-    videos = make(client, graph)
+    videos, first_frame = make(client, graph)
     scores = scored(videos, item.scene)
     if item.index == 0:
         path = folder / "sheets" / f"{item.category}.jpg"
         pictures.sheet(path, item.category, item.words, videos, scores)
-    return {"prompt": item.words.original, "scores": scores}
+    return {
+        "prompt": item.words.original,
+        "first_frame": first_frame,
+        "names_all": names_all(first_frame, item.scene.prompt),
+        "scores": scores,
+    }
 
 
 def judge_spread(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row:
@@ -119,8 +126,18 @@ def judge_spread(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> R
     file = upload_frame(client, item)
     seed = 500_000 + 100 * item.seed
     graph = spread.spread_graph(item.words, item.scene, file, seed, plan.repeats)
-    videos = spread.gather(make(client, graph))
+    videos = spread.gather(make(client, graph)[0])
     return {"prompt": item.words.original, **spread.row_of(videos, scored(videos, item.scene))}
+
+
+def names_all(first_frame: str, prompt: Prompt) -> bool:
+    """Whether a first frame's prompt has every kind of object, with its colour and number."""
+    for actor in prompt.actors:
+        nouns = "|".join(NOUNS[actor.shape])
+        number = "an?|one" if actor.count == 1 else NUMBERS[actor.count]
+        if not re.search(rf"\b({number}) {actor.color} ({nouns})", first_frame, re.IGNORECASE):
+            return False
+    return True
 
 
 def measure_cost(client: ComfyClient, plan: Plan) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def markdown(rows: list[Row], steps: tuple[int, ...]) -> str:
             [(FVG, FEW), (RAW, FEW), (MOTION, FEW), (T2V, FEW)],
             (FVG, FEW),
         ),
+        _named(rows),
     ]
     return "\n".join([*parts, *_change(rows, steps, most)])
 
@@ -108,6 +109,16 @@ def _table(rows: list[Row], title: str, cells: list[tuple[str, int]], base: tupl
         columns = [_text(interval(found[c])) for c in present]
         columns += [_text(average(found)), _text(against(rows, cell, under), "+")]
         lines.append(f"| {way} | {n} | {' | '.join(columns)} | {relative(rows, cell, under)} |")
+    return "\n".join([*lines, ""])
+
+
+def _named(rows: list[Row]) -> str:
+    """How often the rewriter kept everything: what it drops no anchor can show."""
+    lines = ["First-frame prompts that name every object with its colour and number:", ""]
+    for category in CATEGORIES:
+        kept = [row["names_all"] for row in rows if row["category"] == category]
+        if kept:
+            lines.append(f"- {category}: {sum(kept)} of {len(kept)}")
     return "\n".join([*lines, ""])
 
 

@@ -20,6 +20,7 @@ from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError, WeightsError
 from fvg_core.tiny.lab.captions import motion_text, prompt_spans, text
 from fvg_core.tiny.lab.scenes import sample_scene
+from fvg_core.tiny.lab.words import Actor, Prompt
 
 STEPS = (50, 15)
 WORDS = Words("a red ball spins", "a red ball spins on a gray background", "a red ball spins.")
@@ -33,6 +34,7 @@ def rows(count: int = 3) -> list[dict]:
         {
             "category": category,
             "index": i,
+            "names_all": i != 1,
             "scores": {key(c): [level(c, i) - 0.02, level(c, i) + 0.02] for c in cells(STEPS)},
         }
         for category in CATEGORIES
@@ -64,6 +66,7 @@ def test_the_page_has_every_way_and_the_change_with_steps(tmp_path):
         assert f"| {way} | {steps} |" in page
     assert "| FVG | 15 | " in page
     assert "+0.200 ± 0.000 | +44.4% |" in page.split("## Table 1")[0]  # .65 over .45
+    assert f"- {CATEGORIES[0]}: 2 of 3" in page
     changed = page.split("## Table 7")[1]
     assert "| T2V | 15 | -0.100 ± 0.000 | -22.2% |" in changed
     assert "| FVG | 15 | +0.000 ± 0.000 | +0.0% |" in changed
@@ -116,6 +119,22 @@ def test_upsampled_and_motion_words_say_the_same_event(category):
         if moving:
             still = [a for a in prompt.actors if a.does == "rests"]
             assert not any(f"{a.color} " in motion for a in still)
+
+
+@pytest.mark.parametrize(
+    ("said", "whole"),
+    [
+        ("Two red crosses and a blue box on a dotted navy background.", True),
+        ("A blue square, two red plus signs.", True),
+        ("Two red and a blue box on a dotted navy background.", False),
+        ("A red cross and a blue box.", False),
+        ("Two red crosses.", False),
+    ],
+)
+def test_what_a_first_frame_prompt_leaves_out(said, whole):
+    actors = (Actor("red", "cross", count=2), Actor("blue", "square"))
+    prompt = Prompt("generative_numeracy", actors, "navy", "dotted")
+    assert run.names_all(said, prompt) == whole
 
 
 def spread_row(category: str, i: int) -> dict:

@@ -35,6 +35,7 @@ def test_every_way_is_made_scored_and_shown(short, client, tmp_path: Path):
     row = run.judge_ways(client, item, PLAN, tmp_path)
     assert set(row["scores"]) == {key(cell) for cell in cells((STEPS,))}
     assert all(len(s) == 1 and all(0 <= v <= 1 for v in s) for s in row["scores"].values())
+    assert row["names_all"] == all(a.color in row["first_frame"] for a in item.scene.prompt.actors)
     sheet = Image.open(tmp_path / "sheets" / f"{item.category}.jpg")
     assert sheet.height > 200 * len(WAYS)
 
@@ -45,7 +46,7 @@ def test_anchors_are_held_as_the_ways_say(short, client):
     file = run.upload_frame(client, item)
     names = (TRUE, NO_LORA, SHARED, NOISED)
     graph = ways_graph(item.words, file, 1, 1, [(name, STEPS) for name in names])
-    videos = {n: v[0].astype(int) for n, v in run.make(client, graph).items()}
+    videos = {n: v[0].astype(int) for n, v in run.make(client, graph)[0].items()}
     assert {v.shape for v in videos.values()} == {(FRAMES, SIZE, SIZE, 3)}
     first = [videos[f"{name}/{STEPS}"][0] for name in names]
     assert max(np.abs(a - first[0]).max() for a in first[1:3]) == 0
@@ -58,7 +59,7 @@ def test_sets_share_what_they_are_said_to_share(short, client, tmp_path: Path):
     item, *_ = run.items(1)
     file = run.upload_frame(client, item)
     graph = spread.spread_graph(item.words, item.scene, file, 5, 2)
-    videos = spread.gather(run.make(client, graph))
+    videos = spread.gather(run.make(client, graph)[0])
     assert {name: len(v) for name, v in videos.items()} == dict.fromkeys(spread.SETS, 2)
     frame = lambda name, i: videos[name][i, 0].astype(int)
     assert np.array_equal(frame(spread.NOISE, 0), frame(spread.NOISE, 1))
