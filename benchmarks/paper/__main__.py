@@ -26,6 +26,7 @@ from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.errors import FVGError, WeightsError
+from fvg_core.files import write_whole
 from fvg_core.tiny.export import edition_of
 from fvg_core.tiny.lab.train.pipeline import EDITION
 
@@ -54,7 +55,7 @@ def measure(folder: Path, plan: run.Plan) -> dict[str, Any]:
         ComfyClient(server.url) as client,
     ):
         if not kept.exists():
-            report.write(run.measure_cost(client, plan), "", folder, "cost")
+            write_whole(kept, json.dumps(run.measure_cost(client, plan), indent=1).encode())
         todo = run.items(plan.prompts)
         rows = run.collect(client, run.judge_ways, folder / "ways.jsonl", todo, plan)
         todo = run.items(plan.spread)

@@ -81,6 +81,11 @@ def test_operations_are_those_of_the_shapes(client):
     assert set(parts) == {"text", "video", "image", "encode", "decode video", "decode image"}
     assert all(value > 0 for value in parts.values())
     assert parts["decode video"] > 4 * parts["decode image"]
+    wide, ffn, layers, tokens = 192, 384, 7, 5 * 4 * 4  # of the video model, and of its latent
+    linear = layers * (6 * wide**2 + 2 * wide * ffn)  # without the text's keys and values
+    attention = layers * 2 * tokens * wide
+    least = 2 * tokens * (linear + attention)
+    assert least < parts["video"] < 1.5 * least
     whole = cost.totals(parts)
     assert whole[T2V]["video model"] == 100 * parts["video"]
     assert whole[FVG]["video model"] == 30 * parts["video"]
