@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict, replace
@@ -82,6 +83,12 @@ def page(found: dict[str, Any], record: dict[str, Any], plan: run.Plan) -> str:
     return "\n".join([*head, *parts])
 
 
+def place(name: str, date: str) -> Path:
+    """The folder of a run: one that was not finished, of any date, or a new one of today."""
+    begun = [p for p in report.RESULTS.glob(f"*/{name}") if not (p / "paper.md").exists()]
+    return max(begun, default=report.RESULTS / date / name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few prompts, one seed, two steps")
@@ -92,12 +99,15 @@ def main() -> None:
     plan = replace(plan, prompts=options.prompts or plan.prompts)
     date = datetime.date.today().isoformat()
     name = "paper-quick" if options.quick else "paper"
-    folder = options.out or report.RESULTS / date / name
+    folder = options.out or place(name, date)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are stopped
     try:
         require_second_edition(WEIGHTS)
         found = measure(folder, plan)
     except FVGError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on")
     record = {
         "date": date,
         "machine": describe(prepare()),

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmarks import report
 from benchmarks.paper import cost, pictures, run, spread
-from benchmarks.paper.__main__ import require_second_edition
+from benchmarks.paper.__main__ import place, require_second_edition
 from benchmarks.paper.graphs import key, ways_graph
 from benchmarks.paper.tables import MAIN, against, average, markdown, values
 from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells
@@ -208,6 +209,17 @@ def test_rows_are_kept_and_half_ones_made_again(tmp_path):
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
     with pytest.raises(BatchError, match="another plan"):
         run.collect(None, judge, path, run.items(1), replace(run.QUICK, seeds=9))
+
+
+def test_a_run_goes_on_in_its_folder_on_another_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    new = tmp_path / "2026-01-03" / "paper"
+    assert place("paper", "2026-01-03") == new
+    for date in ("2026-01-01", "2026-01-02"):
+        (tmp_path / date / "paper").mkdir(parents=True)
+        assert place("paper", "2026-01-03") == tmp_path / date / "paper"
+        (tmp_path / date / "paper" / "paper.md").touch()
+    assert place("paper", "2026-01-03") == new
 
 
 def test_weights_of_another_world_are_refused(tmp_path):
