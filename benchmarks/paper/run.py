@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from benchmarks.paper import cost, pictures, spread
-from benchmarks.paper.graphs import Graph, ways_graph
-from benchmarks.paper.tables import Row
+from benchmarks.paper.graphs import Graph, key, ways_graph
+from benchmarks.paper.tables import Row, table1
 from benchmarks.paper.ways import ALL_STEPS, Words, cells
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
@@ -25,7 +25,7 @@ from fvg_core.errors import BatchError
 from fvg_core.tiny.lab.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
 from fvg_core.tiny.lab.render import FRAMES, SIZE, render
 from fvg_core.tiny.lab.scenes import Scene, sample_scene
-from fvg_core.tiny.lab.scorer import score
+from fvg_core.tiny.lab.scorer import composition, score
 from fvg_core.tiny.lab.words import Prompt
 
 
@@ -43,7 +43,7 @@ class Plan:
 
 
 FULL = Plan(prompts=20, seeds=3, steps=ALL_STEPS, spread=8, repeats=5, clocked=8)
-QUICK = Plan(prompts=2, seeds=1, steps=(50, 15), spread=1, repeats=3, clocked=3)
+QUICK = Plan(prompts=3, seeds=1, steps=(50, 15), spread=1, repeats=3, clocked=3)
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,10 @@ def judge_ways(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row
         "first_frame": first_frame,
         "names_all": names_all(first_frame, item.scene.prompt),
         "scores": scores,
+        "scene": {
+            name: [composition(v, item.scene.prompt) for v in videos[name]]
+            for name in map(key, table1(plan.steps))
+        },
     }
 
 

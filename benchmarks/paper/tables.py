@@ -31,11 +31,11 @@ Interval = tuple[float, float]  # mean, half of the 95% interval
 MAIN = (T2V, UPSAMPLED, CONTROL, FVG, TRUE)
 
 
-def values(rows: list[Row], cell: str) -> dict[str, np.ndarray]:
+def values(rows: list[Row], cell: str, part: str = "scores") -> dict[str, np.ndarray]:
     """By category the score of each prompt, averaged over its seeds."""
     found: dict[str, list[float]] = {c: [] for c in CATEGORIES}
     for row in rows:
-        found[row["category"]].append(float(np.mean(row["scores"][cell])))
+        found[row["category"]].append(float(np.mean(row[part][cell])))
     return {c: np.array(v) for c, v in found.items() if v}
 
 
@@ -70,12 +70,7 @@ def markdown(rows: list[Row], steps: tuple[int, ...]) -> str:
     main = [(w, n) for w in MAIN for n in WAYS[w].steps if n in steps]
     parts = [
         _table(rows, "Table 2: scores", main, (T2V, most)),
-        _table(
-            rows,
-            "Table 1: what the anchor gives and what the words give",
-            [(T2V, most), (NO_TEXT, FEW), (TRUE, FEW)],
-            (T2V, most),
-        ),
+        _first(rows, steps),
         _table(
             rows,
             "Section 4.1: the anchor without what the paper adds",
@@ -109,6 +104,27 @@ def _table(rows: list[Row], title: str, cells: list[tuple[str, int]], base: tupl
         columns = [_text(interval(found[c])) for c in present]
         columns += [_text(average(found)), _text(against(rows, cell, under), "+")]
         lines.append(f"| {way} | {n} | {' | '.join(columns)} | {relative(rows, cell, under)} |")
+    return "\n".join([*lines, ""])
+
+
+def table1(steps: tuple[int, ...]) -> list[tuple[str, int]]:
+    """The cells of Table 1."""
+    return [(T2V, max(steps)), (NO_TEXT, FEW), (TRUE, FEW)]
+
+
+def _first(rows: list[Row], steps: tuple[int, ...]) -> str:
+    lines = [
+        "## Table 1: what the anchor gives and what the words give",
+        "",
+        "*Scene*: who is there, in colour, shape and number, whatever happens (in place of FID). "
+        "*All*: what happens as well (in place of FVD).",
+        "",
+        "| way | steps | scene | all |",
+        "|---|---|---|---|",
+    ]
+    for way, n in table1(steps):
+        parts = [average(values(rows, f"{way}/{n}", part)) for part in ("scene", "scores")]
+        lines.append(f"| {way} | {n} | {' | '.join(map(_text, parts))} |")
     return "\n".join([*lines, ""])
 
 

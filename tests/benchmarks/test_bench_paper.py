@@ -15,7 +15,7 @@ from benchmarks import report
 from benchmarks.paper import cost, pictures, run, spread
 from benchmarks.paper.__main__ import place, require_second_edition
 from benchmarks.paper.graphs import key, ways_graph
-from benchmarks.paper.tables import MAIN, against, average, markdown, values
+from benchmarks.paper.tables import MAIN, against, average, markdown, table1, values
 from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError, WeightsError
@@ -37,6 +37,7 @@ def rows(count: int = 3) -> list[dict]:
             "index": i,
             "names_all": i != 1,
             "scores": {key(c): [level(c, i) - 0.02, level(c, i) + 0.02] for c in cells(STEPS)},
+            "scene": {key(c): [0.75] for c in table1(STEPS)},
         }
         for category in CATEGORIES
         for i in range(count)
@@ -66,6 +67,7 @@ def test_the_page_has_every_way_and_the_change_with_steps(tmp_path):
     for way, steps in cells(STEPS):
         assert f"| {way} | {steps} |" in page
     assert "| FVG | 15 | " in page
+    assert "| T2V | 50 | 0.750 ± 0.000 | 0.450 ± " in page
     assert "+0.200 ± 0.000 | +44.4% |" in page.split("## Table 1")[0]  # .65 over .45
     assert f"- {CATEGORIES[0]}: 2 of 3" in page
     changed = page.split("## Table 7")[1]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fvg_core.categories import CATEGORIES
 from fvg_core.tiny.lab.render import FRAMES, render
 from fvg_core.tiny.lab.scenes import Body, Scene, sample_scene
-from fvg_core.tiny.lab.scorer import reversals, score, steady
+from fvg_core.tiny.lab.scorer import composition, reversals, score, steady
 from fvg_core.tiny.lab.seeing import look
 from fvg_core.tiny.lab.words import COLORS, contradict
 
@@ -41,6 +41,17 @@ def test_ground_truth_is_right_and_wrong_under_a_wrong_prompt(scenes, category):
         wrong.append(score(video, contradict(scene.prompt, rng)))
     assert np.mean(right) >= 0.99
     assert np.mean(wrong) <= 0.02
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_a_still_picture_is_composed_right_and_moves_wrong(scenes, category):
+    for scene in scenes[category][:3]:
+        still = np.repeat(drawn(scene)[:1], FRAMES, axis=0)
+        assert composition(still, scene.prompt) == 1
+        assert composition(recolored(scene), scene.prompt) == 0
+        happens = {a.does for a in scene.prompt.actors} - {"rests", "drifts"}
+        if happens or category == "interaction":
+            assert score(still, scene.prompt) == 0
 
 
 def test_a_score_needs_no_certain_size(scenes):

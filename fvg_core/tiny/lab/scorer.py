@@ -24,7 +24,7 @@ _EARLY, _LATE = 0.28, 0.72  # shares of the clip before and after which a change
 def score(pixels: np.ndarray, prompt: Prompt) -> float:
     """Judge uint8 pixels [F, H, W, 3] by a prompt."""
     frames = look(pixels[1:])
-    changing = prompt.category == "dynamic_attr" and bool(prompt.actors[0].becomes)
+    changing = _changing(prompt)
     claims = [] if changing else [_cast(frames, prompt.actors)]
     if changing:
         claims.append(_changes_color(frames, prompt.actors))
@@ -37,6 +37,21 @@ def score(pixels: np.ndarray, prompt: Prompt) -> float:
         if prompt.category != "generative_numeracy":
             claims += [float(happening(track(frames, a.color)) == a.does) for a in told]
     return min(claims)
+
+
+def composition(pixels: np.ndarray, prompt: Prompt) -> float:
+    """How well uint8 pixels [F, H, W, 3] show who is there, whatever happens: 0 to 1. Where a
+    colour changes, before it does."""
+    frames = look(pixels[1:])
+    return _cast(_early(frames) if _changing(prompt) else frames, prompt.actors)
+
+
+def _changing(prompt: Prompt) -> bool:
+    return prompt.category == "dynamic_attr" and bool(prompt.actors[0].becomes)
+
+
+def _early(frames: Sequence[Frame]) -> Sequence[Frame]:
+    return frames[: round(_EARLY * len(frames))]
 
 
 def steady(flags: Iterable[bool]) -> float:
@@ -63,7 +78,7 @@ def _changes_color(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
     """The first actor in its first colour early and in its last one late, at the same place; no
     judgement in between, where colours mix."""
     first, rest = actors[0], list(actors[1:])
-    early = frames[: round(_EARLY * len(frames))]
+    early = _early(frames)
     late = frames[round(_LATE * len(frames)) :]
     last = Actor(first.becomes, first.shape)
     seen = min(_cast(early, [first, *rest]), _cast(late, [last, *rest]))
