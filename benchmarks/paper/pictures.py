@@ -78,7 +78,7 @@ def _saved(figure, path: Path) -> Path:
 def sheet(
     path: Path, category: str, words: Words, videos: dict[str, np.ndarray], scores: dict
 ) -> None:
-    """The first video [F, H, W, 3] of every cell of one prompt, with its score, as a .jpg."""
+    """The first video of each cell's [N, F, H, W, 3] of one prompt, with its score, as a .jpg."""
     rows = []
     for cell, frames in videos.items():
         shown = spread(_SHOWN, frames.shape[1])
@@ -88,4 +88,6 @@ def sheet(
     texts = [("Prompt", words.original), ("Upsampled", words.upsampled), ("Motion", words.motion)]
     path.parent.mkdir(exist_ok=True)
     page = draw_sheet(Sheet(category, f"{FVG} on the tiny world", texts, rows))
-    page.convert("RGB").save(path, quality=80)
+    page.resize((page.width // 2, page.height // 2), Image.Resampling.LANCZOS).save(
+        path, quality=80
+    )

@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 from benchmarks.paper import cost, pictures, spread
 from benchmarks.paper.graphs import Graph, key, ways_graph
 from benchmarks.paper.tables import Row, table1
-from benchmarks.paper.ways import ALL_STEPS, Words, cells
+from benchmarks.paper.ways import ALL_STEPS, FEW, Words, cells
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
@@ -112,7 +112,8 @@ def judge_ways(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row
     scores = scored(videos, item.scene)
     if item.index == 0:
         path = folder / "sheets" / f"{item.category}.jpg"
-        pictures.sheet(path, item.category, item.words, videos, scores)
+        names = [key(c) for c in cells((max(plan.steps), FEW)) if key(c) in videos]
+        pictures.sheet(path, item.category, item.words, {n: videos[n] for n in names}, scores)
     return {
         "prompt": item.words.original,
         "first_frame": first_frame,
