@@ -15,7 +15,7 @@ from benchmarks import report
 from benchmarks.paper import cost, pictures, run, spread
 from benchmarks.paper.__main__ import place, require_second_edition
 from benchmarks.paper.graphs import key, ways_graph
-from benchmarks.paper.tables import MAIN, against, average, markdown, table1, values
+from benchmarks.paper.tables import MAIN, against, average, change, markdown, table1, values
 from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError, WeightsError
@@ -75,6 +75,7 @@ def test_the_page_has_every_way_and_the_change_with_steps(tmp_path):
     assert "| FVG | 15 | +0.000 ± 0.000 | +0.0% |" in changed
     assert all(way in changed for way in MAIN)
     assert "raw caption" not in changed  # made at 15 steps only
+    assert change(rows(), STEPS)["T2V"] == pytest.approx({50: 0, 15: -100 * 0.1 / 0.45})
     drawn = pictures.draw(rows(), STEPS, tmp_path)
     assert [p.name for p in drawn] == ["table2.png", "steps.png"]
     assert all(p.stat().st_size > 5000 for p in drawn)

@@ -86,6 +86,7 @@ def test_a_thing_too_many_is_seen():
     [
         {"noun": "dog", "attributes": ["red"], "count": 1, "text": "a red dog"},
         {"noun": "circle", "attributes": [], "count": 1, "text": "a circle"},
+        {"noun": "circle", "attributes": ["red", "blue"], "count": 1, "text": "a red blue circle"},
         {"noun": "circle", "attributes": 3, "count": "x", "text": ["?"]},
     ],
 )
