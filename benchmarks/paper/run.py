@@ -22,6 +22,7 @@ from benchmarks.paper.ways import ALL_STEPS, FEW, Words, cells
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
+from fvg_core.prompts import rewrite
 from fvg_core.tiny.lab.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
 from fvg_core.tiny.lab.render import FRAMES, SIZE, render
 from fvg_core.tiny.lab.scenes import Scene, sample_scene
@@ -108,12 +109,13 @@ def judge_ways(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row
     """All ways on one prompt; a sheet of each category's first."""
     file = upload_frame(client, item)
     graph = ways_graph(item.words, file, item.seed, plan.seeds, cells(plan.steps))
-    videos, first_frame = make(client, graph)
+    videos = make(client, graph)
     scores = scored(videos, item.scene)
     if item.index == 0:
         path = folder / "sheets" / f"{item.category}.jpg"
         names = [key(c) for c in cells((max(plan.steps), FEW)) if key(c) in videos]
         pictures.sheet(path, item.category, item.words, {n: videos[n] for n in names}, scores)
+    first_frame = rewrite(item.words.original).first_frame_prompt  # as the node does
     return {
         "prompt": item.words.original,
         "first_frame": first_frame,
@@ -131,7 +133,7 @@ def judge_spread(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> R
     file = upload_frame(client, item)
     seed = 500_000 + 100 * item.seed
     graph = spread.spread_graph(item.words, item.scene, file, seed, plan.repeats)
-    videos = spread.gather(make(client, graph)[0])
+    videos = spread.gather(make(client, graph))
     return {"prompt": item.words.original, **spread.row_of(videos, scored(videos, item.scene))}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.paper import cost, graphs, run, spread
+from benchmarks.paper import cost, graphs, run, spread, tables
 from benchmarks.paper.graphs import key, ways_graph
 from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells
 from fvg_core.tiny.lab.render import FRAMES, SIZE
@@ -26,7 +26,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, way in WAYS.items():
         monkeypatch.setitem(WAYS, name, replace(way, steps=(STEPS,)))
     monkeypatch.setitem(graphs.IMAGE_SAMPLING, "steps", 4)
-    monkeypatch.setattr(spread, "FEW", STEPS)
+    for module in (spread, tables):
+        monkeypatch.setattr(module, "FEW", STEPS)
     monkeypatch.setattr(spread, "T2V_STEPS", STEPS)
 
 
@@ -46,7 +47,7 @@ def test_anchors_are_held_as_the_ways_say(short, client):
     file = run.upload_frame(client, item)
     names = (TRUE, NO_LORA, SHARED, NOISED)
     graph = ways_graph(item.words, file, 1, 1, [(name, STEPS) for name in names])
-    videos = {n: v[0].astype(int) for n, v in run.make(client, graph)[0].items()}
+    videos = {n: v[0].astype(int) for n, v in run.make(client, graph).items()}
     assert {v.shape for v in videos.values()} == {(FRAMES, SIZE, SIZE, 3)}
     first = [videos[f"{name}/{STEPS}"][0] for name in names]
     assert max(np.abs(a - first[0]).max() for a in first[1:3]) == 0
@@ -59,7 +60,7 @@ def test_sets_share_what_they_are_said_to_share(short, client, tmp_path: Path):
     item, *_ = run.items(1)
     file = run.upload_frame(client, item)
     graph = spread.spread_graph(item.words, item.scene, file, 5, 2)
-    videos = spread.gather(run.make(client, graph)[0])
+    videos = spread.gather(run.make(client, graph))
     assert {name: len(v) for name, v in videos.items()} == dict.fromkeys(spread.SETS, 2)
     frame = lambda name, i: videos[name][i, 0].astype(int)
     assert np.array_equal(frame(spread.NOISE, 0), frame(spread.NOISE, 1))
