@@ -44,7 +44,7 @@ class Plan:
 
 
 FULL = Plan(prompts=20, seeds=3, steps=ALL_STEPS, spread=8, repeats=5, clocked=8)
-QUICK = Plan(prompts=3, seeds=1, steps=(50, 15), spread=1, repeats=3, clocked=3)
+QUICK = Plan(prompts=2, seeds=1, steps=(50, 15), spread=1, repeats=3, clocked=3)
 
 
 @dataclass(frozen=True)
