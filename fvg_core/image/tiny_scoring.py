@@ -12,6 +12,13 @@ from .scoring import Score
 
 NOTHING_ELSE = "Is there nothing else in the picture?"
 Wanted = tuple[str, str, int]  # colour, shape, how many
+# Right and down, from where a mover starts.
+_WAYS = {
+    "on the left": (1, 0),
+    "on the right": (-1, 0),
+    "at the bottom": (0, -1),
+    "at the top": (0, 1),
+}
 
 
 def not_known(entities: Sequence[Mapping[str, Any]]) -> str | None:
@@ -30,28 +37,37 @@ def not_known(entities: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def tiny_questions(entities: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is asked about each picture, one question for each kind of object and one for the rest.
-    Of entities that the tiny world knows."""
+    """What is asked about each picture: one question for each kind of object, one for the rest,
+    and one for each that is to move. Of entities that the tiny world knows."""
     questions = [
         f"Is there a {color} {shape}?" if count == 1 else f"Are there {count} {color} {shape}s?"
         for color, shape, count in _wanted(entities)
     ]
-    return [*questions, NOTHING_ELSE]
+    rooms = [f"Is there room for {e.get('text')} to move?" for e in entities if _step(e)]
+    return [*questions, NOTHING_ELSE, *rooms]
 
 
 def tiny_scores(
     pictures: Sequence[Image.Image], entities: Sequence[Mapping[str, Any]]
 ) -> list[Score]:
     """The answers to `tiny_questions` for each picture."""
-    from ..tiny.glance import glance
+    from ..tiny.glance import glance, has_room
 
     wanted = _wanted(entities)
+    moves = {_kind(e)[0]: _step(e) for e in entities if _step(e)}
     scores = []
     for picture in pictures:
         seen = glance(np.asarray(picture.convert("RGB")))
-        answers = [seen.count((color, shape)) == count for color, shape, count in wanted]
-        scores.append(Score((*answers, len(seen) == sum(count for *_, count in wanted))))
+        kinds = [(one.color, one.shape) for one in seen]
+        answers = [kinds.count((color, shape)) == count for color, shape, count in wanted]
+        answers.append(len(seen) == sum(count for *_, count in wanted))
+        scores.append(Score((*answers, *(has_room(seen, moves, color) for color in moves))))
     return scores
+
+
+def _step(entity: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Where an object goes that the rewriter has placed opposite to its way."""
+    return _WAYS.get(str(entity.get("position"))) if entity.get("makes_room") is True else None
 
 
 def _wanted(entities: Sequence[Mapping[str, Any]]) -> list[Wanted]:

@@ -1,10 +1,14 @@
 """A second reading of a tiny-world picture, for scoring candidates.
 
 It shares nothing with the checker, so that the checker can judge what it chose: colours are told
-by hue, not by distance to the palette, and shapes by how much of its box an object fills.
+by hue, not by distance to the palette, and shapes by how much of its box an object fills. Lengths
+are shares of the picture's side.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,8 +20,23 @@ LEAST_AREA = 0.012  # of the picture; the smallest drawn object covers 0.035
 SQUARE, CIRCLE = 0.89, 0.64
 
 
-def glance(pixels: np.ndarray) -> list[tuple[str, str]]:
-    """Colour and shape of every object in uint8 pixels [H, W, 3]."""
+TRAVEL = 0.32  # how far an object goes over a clip, a little less than drawn ones on average
+NEAR = 0.03  # gap of two boxes below which objects run into each other; drawn: 0.039 and more
+_MOMENTS = np.linspace(0, 1, 9)
+
+Step = tuple[int, int]  # of one object: right, down
+
+
+class Seen(NamedTuple):
+    """An object and its box: left, top, right, bottom."""
+
+    color: str
+    shape: str
+    box: tuple[float, float, float, float]
+
+
+def glance(pixels: np.ndarray) -> list[Seen]:
+    """Every object in uint8 pixels [H, W, 3]."""
     hsv = np.asarray(Image.fromarray(pixels).convert("HSV")).astype(np.float32)
     hue, saturation, value = hsv[..., 0] * (360 / 255), hsv[..., 1] / 255, hsv[..., 2] / 255
     bright = value > 0.55  # every ground is darker
@@ -26,19 +45,46 @@ def glance(pixels: np.ndarray) -> list[tuple[str, str]]:
         for color, h in HUES.items()
     }
     masks["white"] = (value > 0.75) & (saturation < 0.25)
-    return [(color, shape) for color, mask in masks.items() for shape in _shapes(mask)]
+    return [Seen(color, *found) for color, mask in masks.items() for found in _shapes(mask)]
 
 
-def _shapes(mask: np.ndarray) -> list[str]:
+def has_room(seen: Sequence[Seen], moves: Mapping[str, Step], color: str) -> bool:
+    """Whether the objects of a colour can go their way: inside the picture, and into nothing.
+
+    moves: by colour, what way its objects go; others rest.
+    """
+    for u in _MOMENTS:
+        boxes = [(one.color, _moved(one.box, moves.get(one.color, (0, 0)), u)) for one in seen]
+        for i, (mine, box) in enumerate(boxes):
+            others = [other for j, (_, other) in enumerate(boxes) if j != i]
+            if mine == color and (box.min() < 0 or box.max() > 1 or _touches(box, others)):
+                return False
+    return True
+
+
+def _moved(box: Sequence[float], step: Step, u: float) -> np.ndarray:
+    return np.array(box) + TRAVEL * u * np.array([*step, *step])
+
+
+def _touches(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+    return any(
+        (box[:2] < other[2:] + NEAR).all() and (other[:2] < box[2:] + NEAR).all()
+        for other in others
+    )
+
+
+def _shapes(mask: np.ndarray) -> list[tuple[str, tuple[float, float, float, float]]]:
     from scipy import ndimage
 
     parts, _ = ndimage.label(mask)
+    height, width = mask.shape
     found = []
     for i, box in enumerate(ndimage.find_objects(parts), start=1):
         inside = parts[box] == i
         if inside.sum() >= LEAST_AREA * mask.size:
             filled = inside.mean()
-            found.append(
-                "square" if filled > SQUARE else "circle" if filled > CIRCLE else "triangle"
-            )
+            shape = "square" if filled > SQUARE else "circle" if filled > CIRCLE else "triangle"
+            y, x = box
+            place = (x.start / width, y.start / height, x.stop / width, y.stop / height)
+            found.append((shape, place))
     return found

@@ -74,7 +74,7 @@ def test_the_tiny_worlds_eye_finds_the_right_picture(client, pictures):
     graph, _, shown = scored()
     state = graph.state(client)
     assert state["chosen"] == [2]
-    assert [s["score"] for s in state["scores"]] == [0.3333, 0.3333, 1.0]
+    assert [s["score"] for s in state["scores"]] == [0.5, 0.5, 1.0]  # there is room
     assert state["checklist"][0] == "Is there a red circle?"
     assert json.loads(graph.result.outputs[shown]["text"][0])["backend"] == "tiny world"
 

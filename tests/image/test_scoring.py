@@ -27,7 +27,7 @@ from fvg_core.image.tiny_scoring import NOTHING_ELSE, not_known, tiny_questions,
 from fvg_core.llm import ServerConfig, open_server
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.glance import glance
-from fvg_core.tiny.world import Scene, render, sample_scene
+from fvg_core.tiny.world import Scene, Thing, render, sample_scene
 from tests.chat_servers import completion, serving
 
 
@@ -48,13 +48,14 @@ def report_of(scene: Scene) -> str:
 def test_the_tiny_worlds_eye_sees_what_was_drawn(objects):
     for scene in scenes(60, objects):
         seen = glance(np.asarray(picture(scene)))
-        assert sorted(seen) == sorted((t.color, t.shape) for t in scene.things)
+        assert sorted(one[:2] for one in seen) == sorted((t.color, t.shape) for t in scene.things)
 
 
 def test_it_sees_the_same_in_a_larger_picture():
     for scene in scenes(10, 2):
         large = picture(scene).resize((256, 256), Image.Resampling.BICUBIC)
-        assert sorted(glance(np.asarray(large))) == sorted((t.color, t.shape) for t in scene.things)
+        seen = glance(np.asarray(large))
+        assert sorted(one[:2] for one in seen) == sorted((t.color, t.shape) for t in scene.things)
 
 
 def test_a_right_picture_scores_one_and_another_less():
@@ -67,6 +68,41 @@ def test_a_right_picture_scores_one_and_another_less():
             (t.color, t.shape) for t in other.things
         }
         assert same or wrong.value < 1
+
+
+def test_drawn_scenes_have_room_for_what_moves():
+    for scene in scenes(60, 2):
+        entities = read_entities(report_of(scene))
+        moving = sum(thing.motion != "stays still" for thing in scene.things)
+        assert [q for q in tiny_questions(entities) if "room" in q] == [
+            f"Is there room for a {t.color} {t.shape} to move?"
+            for t in scene.things
+            if t.motion != "stays still"
+        ]
+        (score,) = tiny_scores([picture(scene)], entities)
+        assert score.answers == (True,) * (3 + moving)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "free"),
+    [(45, 20, False), (45, 45, True), (30, 40, False), (20, 45, True)],
+)
+def test_who_stands_in_the_way_takes_the_room(x, y, free):
+    red = Thing("red", "circle", "moves right", 14, 20, 10, 20)
+    scene = Scene((red, Thing("blue", "square", "stays still", x, y, 10, 20)), "gray")
+    (score,) = tiny_scores([picture(scene)], read_entities(report_of(scene)))
+    assert score.answers == (True, True, True, free)
+
+
+def test_two_that_cross_have_no_room_and_the_border_takes_it():
+    up = Thing("red", "circle", "moves up", 32, 52, 9, 20)
+    left = Thing("blue", "square", "moves left", 50, 34, 9, 20)
+    scene = Scene((up, left), "gray")
+    (score,) = tiny_scores([picture(scene)], read_entities(report_of(scene)))
+    assert score.answers[3:] == (False, False)
+    alone = Scene((Thing("red", "circle", "moves up", 32, 20, 9, 20),), "gray")
+    (score,) = tiny_scores([picture(alone)], read_entities(report_of(alone)))
+    assert score.answers == (True, True, False)
 
 
 def test_a_thing_too_many_is_seen():
@@ -145,7 +181,7 @@ async def seeing(request: web.Request) -> web.Response:
     (text,) = (part["text"] for part in parts if part["type"] == "text")
     data = base64.b64decode(url.partition(",")[2])
     seen = glance(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
-    colors = {color for color, _ in seen}
+    colors = {one.color for one in seen}
     return web.json_response(completion("Yes." if text.split()[2][:-1] in colors else "No."))
 
 
