@@ -30,6 +30,7 @@ from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.image import pick, read_scores
+from fvg_core.image.tiny_scoring import NOTHING_ELSE
 from fvg_core.tiny.checker import check_frame
 from fvg_core.tiny.world import SIZE, Scene, sample_scene
 
@@ -76,15 +77,17 @@ def graph(scene: Scene, seed: int) -> dict[str, Any]:
 def judge(client: ComfyClient, scene: Scene, seed: int) -> dict[str, Any]:
     """The scores of a scene's candidates, and which of them are right."""
     result = client.run(graph(scene, seed))
-    _, scored = read_scores(result.outputs["scores"]["text"][0])
+    questions, scored = read_scores(result.outputs["scores"]["text"][0])
     pictures = [
         np.array(Image.open(io.BytesIO(client.fetch(file))).convert("RGB"))
         for file in result.files("drawn")
     ]
     assert len(pictures) == len(scored) == max(COUNTS)
+    asked = questions.index(NOTHING_ELSE) + 1  # what the judge looks at too; then comes the room
     return {
         "caption": scene.caption,
         "scores": [candidate["score"] for candidate in scored],
+        "shown": [all(candidate["answers"][:asked]) for candidate in scored],
         "right": [check_frame(picture, scene) for picture in pictures],
     }
 
@@ -105,11 +108,11 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def agreement(rows: list[dict[str, Any]]) -> float:
-    """Share of all candidates on which scorer (full score or not) and judge agree."""
+    """Share of all candidates on which scorer and judge agree what they show."""
     same = [
-        (score == 1) == right
+        shown == right
         for row in rows
-        for score, right in zip(row["scores"], row["right"], strict=True)
+        for shown, right in zip(row["shown"], row["right"], strict=True)
     ]
     return float(np.mean(same))
 
@@ -132,7 +135,8 @@ def page(record: dict[str, Any]) -> str:
         ),
         "",
         "Scorer and judge are different readings of the picture (see `benchmarks/best_of.py`), of "
-        f"the same two properties; they agree on {record['agreement']:.3f} of all candidates.",
+        f"the same two properties; they agree on {record['agreement']:.3f} of all candidates. The "
+        "scorer also asks whether what moves has room.",
         "",
     ]
     return "\n".join(lines)
