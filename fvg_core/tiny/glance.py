@@ -21,7 +21,9 @@ SQUARE, CIRCLE = 0.89, 0.64
 
 
 TRAVEL = 0.32  # how far an object goes over a clip, a little less than drawn ones on average
-NEAR = 0.03  # gap of two boxes below which objects run into each other; drawn: 0.039 and more
+# How far two boxes may overlap on the way: their corners are mostly empty. Of 30 videos from drawn
+# anchors three of the four with less came right, and one of the 26 with more.
+OVERLAP = 0.05
 _MOMENTS = np.linspace(0, 1, 9)
 
 Step = tuple[int, int]  # of one object: right, down
@@ -68,7 +70,7 @@ def _moved(box: Sequence[float], step: Step, u: float) -> np.ndarray:
 
 def _touches(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
     return any(
-        (box[:2] < other[2:] + NEAR).all() and (other[:2] < box[2:] + NEAR).all()
+        (np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]) > OVERLAP).all()
         for other in others
     )
 

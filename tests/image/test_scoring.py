@@ -85,7 +85,7 @@ def test_drawn_scenes_have_room_for_what_moves():
 
 @pytest.mark.parametrize(
     ("x", "y", "free"),
-    [(45, 20, False), (45, 45, True), (30, 40, False), (20, 45, True)],
+    [(45, 20, False), (45, 45, True), (45, 34, False), (45, 38, True), (20, 45, True)],
 )
 def test_who_stands_in_the_way_takes_the_room(x, y, free):
     red = Thing("red", "circle", "moves right", 14, 20, 10, 20)
