@@ -103,6 +103,17 @@ def test_two_that_cross_have_no_room_and_the_border_takes_it():
     alone = Scene((Thing("red", "circle", "moves up", 32, 20, 9, 20),), "gray")
     (score,) = tiny_scores([picture(alone)], read_entities(report_of(alone)))
     assert score.answers == (True, True, False)
+    free = Thing("blue", "square", "moves right", 14, 52, 9, 20)
+    both = Scene((*alone.things, free), "gray")
+    (score,) = tiny_scores([picture(both)], read_entities(report_of(both)))
+    assert score.answers[3:] == (False, True)
+
+
+def test_a_place_is_no_motion():
+    said = "a red circle on the left stays still and a blue square stays still"
+    entities = read_entities(json.dumps(rewrite(said, "rules", 0).report))
+    assert entities[0]["position"] == "on the left"
+    assert not any("room" in question for question in tiny_questions(entities))
 
 
 def test_a_thing_too_many_is_seen():
