@@ -18,8 +18,6 @@ HUE_WIDTH = 25  # degrees to either side
 LEAST_AREA = 0.012  # of the picture; the smallest drawn object covers 0.035
 # Share of its box that each shape fills: 1, pi / 4 and 1 / 2; the limits lie between.
 SQUARE, CIRCLE = 0.89, 0.64
-
-
 TRAVEL = 0.32  # how far an object goes over a clip, a little less than drawn ones on average
 # How far two boxes may overlap on the way: their corners are mostly empty. Of 30 videos from drawn
 # anchors three of the four with less came right, and one of the 26 with more.
