@@ -19,6 +19,7 @@ def main() -> None:
             sys.exit(1)
     # A shell starts background jobs with SIGINT ignored, and exec would inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray's processes block it
     os.execv(command[0], command)
 
 

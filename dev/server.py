@@ -33,7 +33,8 @@ class ComfyServer:
     `custom_nodes` are folders of further packs, loaded beside the install's own.
     `only_pack` leaves every other pack of the install unloaded; `own_loras` puts trained LoRAs
     into `base`/loras instead of the install. `device` is "auto" (the GPU where that Python's
-    torch sees one), "cpu" or "gpu".
+    torch sees one), "cpu" or "gpu". Who reaches `address` can use the server: it asks nobody
+    for a password.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ComfyServer:
         only_pack: bool = False,
         own_loras: bool = False,
         device: str = "auto",
+        address: str = LOOPBACK,
         port: int | None = None,
         timeout_s: float = 240,
     ) -> None:
@@ -58,6 +60,7 @@ class ComfyServer:
         self.only_pack = only_pack
         self.own_loras = own_loras
         self.device = device
+        self.address = address
         self.wanted_port = port
         self.timeout_s = timeout_s
         self.output, self.input, self.user, self.temp = (
@@ -70,7 +73,7 @@ class ComfyServer:
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def __enter__(self) -> ComfyServer:
         with contextlib.ExitStack() as stack:
@@ -93,7 +96,7 @@ class ComfyServer:
             folder.mkdir(parents=True, exist_ok=True)
         attempts = 1 if self.wanted_port else 3
         for attempt in range(attempts):
-            self.port = free_port(self.wanted_port)
+            self.port = free_port(self.wanted_port, self.address)
             self._spawn()
             try:
                 self._wait()
@@ -127,7 +130,7 @@ class ComfyServer:
         parts = [
             str(self.install.python),
             str(self.install.root / "main.py"),
-            *("--listen", LOOPBACK, "--port", str(self.port)),
+            *("--listen", self.address, "--port", str(self.port)),
             *(() if on_gpu else ("--cpu",)),
             *("--disable-api-nodes", "--disable-auto-launch"),
             *("--database-url", f"sqlite:///{self.base / 'comfyui.db'}"),
@@ -222,19 +225,19 @@ class ComfyServer:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def free_port(wanted: int | None = None) -> int:
-    """`wanted` if it is free, else any free port of loopback."""
+def free_port(wanted: int | None = None, address: str = LOOPBACK) -> int:
+    """`wanted` if it is free, else any free port of `address`."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, wanted or 0))
+            probe.bind((address, wanted or 0))
         except OSError as error:
             if wanted:
                 raise HostError(
                     f"Port {wanted} is in use ({error.strerror}). Stop the program that holds it, "
                     "or choose another with PORT=."
                 ) from error
-            raise HostError(f"No free port on {LOOPBACK}: {error.strerror}.") from error
+            raise HostError(f"No free port on {address}: {error.strerror}.") from error
         port: int = probe.getsockname()[1]
         return port
 

@@ -112,9 +112,18 @@ def main() -> None:
     template = typer.Option(None, help="A workflow, saved or exported for the API.")
     folder = typer.Option(..., help="Where results and manifest go; the same folder goes on.")
     servers = typer.Option(
-        ["http://127.0.0.1:8188"], "--server", help="A running ComfyUI; several share the list."
+        [],
+        "--server",
+        help="A running ComfyUI; several share the list.",
+        show_default="http://127.0.0.1:8188",
     )
     start = typer.Option(False, "--start", help="Start a ComfyUI for it (in a checkout).")
+    ray = typer.Option(
+        None, help="Start one on each GPU of a Ray cluster: local, auto or host:port."
+    )
+    ray_workers = typer.Option(
+        None, min=1, help="How many --ray starts; without a GPU, one on each of as many CPUs."
+    )
     settings = typer.Option([], "--set", help='"Node title.widget=value", any number of times.')
     seeds = typer.Option(None, help="Of pictures and videos, for example 0-4: one run for each.")
     prompt_to = typer.Option(None, help='"Node title.widget" of templates without a rewriter.')
@@ -138,6 +147,8 @@ def main() -> None:
         out: Path = folder,
         servers: list[str] = servers,
         start: bool = start,
+        ray: str | None = ray,
+        ray_workers: int | None = ray_workers,
         settings: list[str] = settings,
         seeds: str | None = seeds,
         prompt_to: str | None = prompt_to,
@@ -159,11 +170,8 @@ def main() -> None:
         from .bench import command
 
         try:
-            if given.pop("start"):
-                command.start_one(sys.argv[2:])
-            if given.pop("cancel"):
-                sys.exit(command.cancel(out, servers))
-            sys.exit(command.command(command.Arguments(**given)))
+            act = command.cancel if given.pop("cancel") else command.command
+            sys.exit(act(command.Arguments(**given)))
         except FVGError as error:
             sys.exit(f"{type(error).__name__}: {error}")
 

@@ -35,6 +35,7 @@ class Request:
 
     It runs in phases, up to the one named `stop_after`; with `interleave` only in the last.
     `mode` is one of modes.MODES, `variations` a number of first-frame prompts for each line.
+    `where` tells the address that one of `servers` has by now, where something restarts them.
     """
 
     entries: Entries
@@ -51,6 +52,7 @@ class Request:
     interleave: bool = False
     stop_after: str | None = None
     previews: bool = False
+    where: Callable[[str], str] | None = None
 
     def each(self) -> Iterator[tuple[Entry, int | None]]:
         """Entries and seeds, in order; a line's own seed counts more than --seeds."""
@@ -98,7 +100,7 @@ async def _met(
 ) -> AsyncIterator[tuple[list[Server], Template]]:
     """The servers, met and connected, and the template as one of them reads it."""
     loaded = Loader(request)
-    servers = [Server(url, batch_id, loaded.accept) for url in request.servers]
+    servers = [Server(url, batch_id, loaded.accept, request.where) for url in request.servers]
     async with contextlib.AsyncExitStack() as stack:
         for server in servers:
             await stack.enter_async_context(server.remote)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
-import runpy
+import importlib
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import BatchError
 from .address import parse_setting
@@ -28,6 +27,9 @@ from .store import read_id
 from .suites import SUITES, suite_entries
 
 INTERRUPTED = 130  # exit status
+DEFAULT_SERVER = "http://127.0.0.1:8188"
+STARTER = "dev.batch"  # knows how a ComfyUI is installed; only a checkout has it
+Started = tuple[tuple[str, ...], Callable[[str], str] | None]  # as Request.servers and .where
 
 
 @contextlib.contextmanager
@@ -51,6 +53,9 @@ class Arguments:
     template: Path | None
     out: Path
     servers: list[str]
+    start: bool
+    ray: str | None
+    ray_workers: int | None
     settings: list[str]
     seeds: str | None
     prompt_to: str | None
@@ -86,6 +91,8 @@ class Arguments:
             raise BatchError(f"--stop-after {self.stop_after!r} is unknown; expected anchors.")
         if self.stop_after and (self.anchors or self.choices):
             raise BatchError("--stop-after anchors draws them; --anchors and --choices use them.")
+        if self.ray is None and self.ray_workers is not None:
+            raise BatchError("--ray-workers says how many --ray starts; name the cluster there.")
 
     def entries(self, stack: contextlib.ExitStack) -> Entries:
         if self.prompts is not None:
@@ -101,6 +108,22 @@ class Arguments:
         choices = None if self.choices is None else read_choices(self.choices)
         return Pictures(self.anchors or self.out, choices)
 
+    def started(self, stack: contextlib.ExitStack) -> Started:
+        """The servers that --start and --ray want; they run until the stack is closed."""
+        if not self.start and self.ray is None:
+            return (), None
+        try:
+            starter: Any = importlib.import_module(STARTER)
+        except ModuleNotFoundError as error:
+            if error.name not in ("dev", STARTER):
+                raise
+            raise BatchError(
+                "--start and --ray work in a checkout of the pack, with its folder as the current "
+                "one. Start ComfyUI yourself, and name it with --server."
+            ) from None
+        running: Started = stack.enter_context(starter.started(self.ray, self.ray_workers))
+        return running
+
 
 def command(given: Arguments) -> int:
     """Run the command; the exit status."""
@@ -108,12 +131,11 @@ def command(given: Arguments) -> int:
     assert given.template is not None
     with contextlib.ExitStack() as stack:
         entries = given.entries(stack)
-        servers = tuple(dict.fromkeys(given.servers))
         request = Request(
             entries,
             given.template,
             given.out,
-            servers,
+            (),
             tuple(map(parse_setting, given.settings)),
             parse_seeds(given.seeds) if given.seeds is not None else (),
             given.prompt_to,
@@ -127,30 +149,25 @@ def command(given: Arguments) -> int:
         )
         if next(request.each(), None) is None:
             raise BatchError("The prompt list is empty.")
-        return _interruptible(run(request))
+        urls, where = given.started(stack)
+        servers = tuple(dict.fromkeys([*given.servers, *urls])) or (DEFAULT_SERVER,)
+        return _interruptible(run(replace(request, servers=servers, where=where)))
 
 
-def start_one(words: list[str]) -> NoReturn:
-    """Run the command on a ComfyUI started for it, as `python -m dev batch` of a checkout does."""
-    if importlib.util.find_spec("dev") is None or importlib.util.find_spec("dev.batch") is None:
-        raise BatchError(
-            "--start works in a checkout of the pack, with its folder as the current one. "
-            "Start ComfyUI yourself, and name it with --server."
-        )
-    sys.argv = ["dev.batch", *(word for word in words if word != "--start")]
-    runpy.run_module("dev.batch", run_name="__main__")
-    sys.exit(0)
-
-
-def cancel(out: Path, servers: list[str]) -> int:
+def cancel(given: Arguments) -> int:
     """Take the jobs of the batch in `out` out of the servers' queues; the exit status."""
-    folders = [out / phase.folder for phase in PHASES]
+    if given.start or given.ray is not None:
+        raise BatchError(
+            "What --start and --ray start ends with the command, and its jobs with it. --cancel is "
+            "for a --server that goes on."
+        )
+    folders = [given.out / phase.folder for phase in PHASES]
     ids = [read_id(folder) for folder in folders if (folder / "batch.json").exists()]
-    ids = ids or [read_id(out)]  # which says what is wrong
+    ids = ids or [read_id(given.out)]  # which says what is wrong
 
     async def remove() -> int:
         count = 0
-        for url in servers:
+        for url in given.servers or [DEFAULT_SERVER]:
             for batch_id in ids:
                 server = Server(url, batch_id)
                 async with server.remote:

@@ -30,16 +30,21 @@ class Server:
 
     `known` are prompt ids of this batch that it has already; `own` waits for jobs among them,
     and `near` for jobs that would find on its disk what an earlier phase has made.
-    `accept` is given its node types, and raises where it lacks what the batch needs.
+    `accept` is given its node types, and raises where it lacks what the batch needs. `where`
+    tells the address that the server of an address has by now; it may take seconds.
     """
 
     def __init__(
-        self, url: str, batch_id: str, accept: Callable[[dict[str, Json]], None] | None = None
+        self,
+        url: str,
+        batch_id: str,
+        accept: Callable[[dict[str, Json]], None] | None = None,
+        where: Callable[[str], str] | None = None,
     ) -> None:
         # The same client id in every run, so that a job of a killed run reports to its heir.
         self.remote = RemoteComfy(url, client_id=batch_id)
         self.url, self.batch_id = self.remote.url, batch_id
-        self._accept = accept
+        self._accept, self._where, self._first_url = accept, where, url
         self.version = "unknown"
         self.known: set[str] = set()
         self.own: deque[Any] = deque()
@@ -51,6 +56,8 @@ class Server:
 
     async def greet(self) -> None:
         """Ask who it is and what it has of ours; HostError if it is not a ComfyUI to use."""
+        if self._where is not None:
+            self.url = self.remote.url = await asyncio.to_thread(self._where, self._first_url)
         stats = await self.remote.system_stats()
         system = stats.get("system") if isinstance(stats, dict) else None
         if not isinstance(system, dict):
