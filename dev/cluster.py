@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -179,6 +180,7 @@ def joined(address: str) -> Iterator[Any]:
         raise BatchError("--ray needs the package ray, which is not installed: pip install ray")
     if not re.fullmatch(r"local|auto|[\w.-]+:\d+", address):
         raise BatchError(f"--ray {address!r} is not understood; expected local, auto or host:port.")
+    _knock(address)
     import ray
 
     with contextlib.ExitStack() as stack:
@@ -199,8 +201,23 @@ def joined(address: str) -> Iterator[Any]:
                 **own,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise HostError(
-                f"Cannot join the Ray cluster {address!r}: {error}. Is it started (ray start), and "
-                "is this machine one of it?"
-            ) from error
+            raise _not_joined(address, error) from error
         yield ray
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nothing listens, for which Ray would wait some minutes."""
+    host, sign, port = address.partition(":")
+    if sign:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise _not_joined(address, error) from error
+
+
+def _not_joined(address: str, error: Exception) -> HostError:
+    why = str(error).strip().rstrip(".")
+    return HostError(
+        f"Cannot join the Ray cluster {address!r}: {why}. Is it started (ray start), and is this "
+        "machine part of it?"
+    )
