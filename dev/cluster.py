@@ -103,7 +103,8 @@ def resources(cluster: Mapping[str, float], count: int | None) -> tuple[int, dic
     gpus, cpus = int(cluster.get("GPU", 0)), int(cluster.get("CPU", 0))
     if not gpus and count is None:
         raise BatchError(
-            "The Ray cluster has no GPU. To run on CPUs all the same, say how many: --ray-workers 2."
+            "The Ray cluster has no GPU. To run on CPUs all the same, say on how many: "
+            "--ray-workers 2."
         )
     kind, there = ("GPUs", gpus) if gpus else ("CPUs", cpus)
     if (count or gpus) > there:

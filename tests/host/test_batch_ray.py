@@ -11,6 +11,10 @@ import psutil
 import pytest
 from batches import Batch, moving
 
+from dev.cluster import workers
+from dev.host import Install
+from fvg_core.errors import HostError
+
 pytest.importorskip("ray", reason="Ray is not installed (the extra `batch`)")
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
@@ -81,6 +85,14 @@ def test_one_that_dies_comes_back_at_another_address(cluster: str, short: Path, 
     batch.check(12)
     assert not processes(str(short / "fvg-ray"))  # their folders are in their command lines
     assert not list(short.glob("fvg-ray*"))
+
+
+def test_a_node_without_comfyui_is_named(short: Path, tmp_path: Path):
+    nowhere = Install(tmp_path / "none", Path("python"), (0, 30, 0), managed=False)
+    why = "No ComfyUI started on Ray: There is no .*none, which is the client's ComfyUI"
+    with pytest.raises(HostError, match=why), workers(nowhere, "local", 1):
+        pass
+    assert not list(short.iterdir())
 
 
 def test_nothing_outlives_a_command_that_is_killed(short: Path, tmp_path: Path):
