@@ -41,18 +41,17 @@ class Worker:
         self.base = Path(tempfile.gettempdir()) / name
         self.problem: HostError | None = None
         self._stopping = False
+        self._stack = contextlib.ExitStack()
         if gpu:  # Ray counts it as one CPU, and would have torch use one thread
             os.environ.pop("OMP_NUM_THREADS", None)
+        device = "gpu" if gpu else "cpu"
         try:
-            self.server = ComfyServer(
-                install_here(root, python),
-                self.base,
-                device="gpu" if gpu else "cpu",
-                address=listening(client_node),
-            )
-            self.server.__enter__()
+            install, address = install_here(root, python), listening(client_node)
+            self.base.mkdir(mode=0o700, exist_ok=True)
+            self.server = ComfyServer(install, self.base, device=device, address=address)
+            self._stack.enter_context(self.server)
         except HostError as error:
-            self.problem = HostError(f"{error}")
+            self.problem = error
             return
         threading.Thread(target=self._end_together, daemon=True).start()
 
@@ -69,8 +68,7 @@ class Worker:
 
     def stop(self) -> None:
         self._stopping = True
-        if self.problem is None:
-            self.server.stop()
+        self._stack.close()
         shutil.rmtree(self.base, ignore_errors=True)
 
 

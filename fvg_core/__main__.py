@@ -119,10 +119,12 @@ def main() -> None:
     )
     start = typer.Option(False, "--start", help="Start a ComfyUI for it (in a checkout).")
     ray = typer.Option(
-        None, help="Start one on each GPU of a Ray cluster: local, auto or host:port."
+        None,
+        metavar="ADDRESS",
+        help="Start one on each GPU of a Ray cluster: local, auto or host:port.",
     )
     ray_workers = typer.Option(
-        None, min=1, help="How many --ray starts; without a GPU, one on each of as many CPUs."
+        None, min=1, help="How many --ray starts; on a cluster without GPUs, on a CPU each."
     )
     settings = typer.Option([], "--set", help='"Node title.widget=value", any number of times.')
     seeds = typer.Option(None, help="Of pictures and videos, for example 0-4: one run for each.")
