@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.host import PACK, Install, existing_install
-from dev.server import LOOPBACK, ComfyServer
+from dev.server import LOOPBACK, ComfyServer, termination_as_exit
 from fvg_core.errors import BatchError, HostError
 
 START_S = 600.0  # for what the cluster is busy with, and for a cold start
@@ -136,7 +136,7 @@ class Fleet:
 @contextlib.contextmanager
 def workers(install: Install, address: str, count: int | None) -> Iterator[Fleet]:
     """Workers on the cluster at `address` ("local" for one on this machine alone)."""
-    with joined(address) as ray:
+    with joined(address) as ray, termination_as_exit():
         number, each = resources(ray.cluster_resources(), count)
         kind = ray.remote(Worker).options(**each, max_restarts=-1)
         node, batch = ray.get_runtime_context().get_node_id(), uuid.uuid4().hex[:8]

@@ -77,7 +77,7 @@ class ComfyServer:
 
     def __enter__(self) -> ComfyServer:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_termination_as_exit())
+            stack.enter_context(termination_as_exit())
             stack.callback(self.stop)
             self._start()
             self._stack = stack.pop_all()
@@ -243,7 +243,7 @@ def free_port(wanted: int | None = None, address: str = LOOPBACK) -> int:
 
 
 @contextlib.contextmanager
-def _termination_as_exit() -> Iterator[None]:
+def termination_as_exit() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the stack like Ctrl-C does, so that servers are stopped.
 
     A script's background job starts with SIGINT ignored; a server must not outlive Ctrl-C there.

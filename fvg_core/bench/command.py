@@ -27,6 +27,8 @@ from .store import read_id
 from .suites import SUITES, suite_entries
 
 INTERRUPTED = 130  # exit status
+KEPT = "Stopped. What is finished is kept; the same command goes on."
+LEFT = " At most two jobs are still on each server: it goes on with them, --cancel removes them."
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 STARTER = "dev.batch"  # knows how a ComfyUI is installed; only a checkout has it
 Started = tuple[tuple[str, ...], Callable[[str], str] | None]  # as Request.servers and .where
@@ -151,7 +153,8 @@ def command(given: Arguments) -> int:
             raise BatchError("The prompt list is empty.")
         urls, where = given.started(stack)
         servers = tuple(dict.fromkeys([*given.servers, *urls])) or (DEFAULT_SERVER,)
-        return _interruptible(run(replace(request, servers=servers, where=where)))
+        left = LEFT if set(servers) > set(urls) else ""
+        return _interruptible(run(replace(request, servers=servers, where=where)), KEPT + left)
 
 
 def cancel(given: Arguments) -> int:
@@ -178,8 +181,8 @@ def cancel(given: Arguments) -> int:
     return 0
 
 
-def _interruptible(work: Any) -> int:
-    """Run it; Ctrl-C and a termination end it with what is finished kept."""
+def _interruptible(work: Any, said: str) -> int:
+    """Run it; Ctrl-C and a termination end it, with these words."""
 
     async def guarded() -> int:
         task = asyncio.current_task()
@@ -193,9 +196,5 @@ def _interruptible(work: Any) -> int:
     try:
         return asyncio.run(guarded())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print(
-            "Stopped. What is finished is kept; at most two jobs are still on each server. The "
-            "same command goes on with them, --cancel removes them.",
-            file=sys.stderr,
-        )
+        print(said, file=sys.stderr)
         return INTERRUPTED
