@@ -175,10 +175,10 @@ def _started(ray: Any, actors: list[Any]) -> Fleet:
 @contextlib.contextmanager
 def joined(address: str) -> Iterator[Any]:
     """The module ray, connected. A cluster for "local" ends with the context, as all actors do."""
-    if importlib.util.find_spec("ray") is None:
-        raise BatchError("--ray needs the package ray, which is not installed: pip install ray")
     if not re.fullmatch(r"local|auto|[\w.-]+:\d+", address):
         raise BatchError(f"--ray {address!r} is not understood; expected local, auto or host:port.")
+    if importlib.util.find_spec("ray") is None:
+        raise BatchError("--ray needs the package ray, which is not installed: pip install ray")
     _knock(address)
     import ray
 

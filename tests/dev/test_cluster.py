@@ -40,7 +40,6 @@ def test_a_node_may_have_a_comfyui_of_its_own(install: Install, tmp_path: Path):
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "gpu1", "gpu1:8265/", "", "local:x"])
 def test_an_address_that_is_none_is_refused(address: str):
-    pytest.importorskip("ray", reason="Ray is not installed (the extra `batch`)")
     with pytest.raises(BatchError, match="expected local, auto or host:port"), joined(address):
         pass
 
