@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from dev.cluster import install_here, joined, resources
 from dev.host import Install
-from dev.server import free_port
 from fvg_core.errors import BatchError, HostError
 
 ON_A_GPU = {"num_cpus": 1, "num_gpus": 1}
@@ -44,14 +44,14 @@ def test_an_address_that_is_none_is_refused(address: str):
         pass
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_cluster_that_does_not_answer_is_named():
     pytest.importorskip("ray", reason="Ray is not installed (the extra `batch`)")
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where "auto" would look
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    for address in (f"127.0.0.1:{free_port()}", "auto", "127.0.0.1:99999"):
-        why = f"Cannot join the Ray cluster '{address}': .*started"
-        with pytest.raises(HostError, match=why), joined(address):
-            pass
+    with socket.socket() as held:  # by us, so that nobody answers there
+        held.bind(("127.0.0.1", 0))
+        for address in (f"127.0.0.1:{held.getsockname()[1]}", "127.0.0.1:99999"):
+            why = f"Cannot join the Ray cluster '{address}': .*started"
+            with pytest.raises(HostError, match=why), joined(address):
+                pass
 
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch):
