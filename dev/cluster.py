@@ -11,10 +11,12 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +28,7 @@ from fvg_core.errors import BatchError, HostError
 
 START_S = 600.0  # for what the cluster is busy with, and for a cold start
 ANSWER_S = 5.0  # for a worker to say where it is
+LOOK_S = 0.5  # between looks whether a ComfyUI and its node are there
 STOP_S = 20.0
 OBJECT_STORE = 80 << 20  # bytes, about the least; nothing of ours goes through it
 
@@ -56,8 +59,13 @@ class Worker:
         threading.Thread(target=self._end_together, daemon=True).start()
 
     def _end_together(self) -> None:
-        self.server.wait()
+        # Ray takes its own dead node for alive where nobody reaps it, as in some containers.
+        comfy, node = self.server.process, os.getppid()
+        assert comfy is not None  # it has started
+        while comfy.poll() is None and os.getppid() == node:
+            time.sleep(LOOK_S)
         if not self._stopping:
+            self.server.stop()
             os._exit(1)
 
     def url(self) -> str:
@@ -180,14 +188,10 @@ def joined(address: str) -> Iterator[Any]:
     if importlib.util.find_spec("ray") is None:
         raise BatchError("--ray needs the package ray, which is not installed: pip install ray")
     _knock(address)
-    import ray
-
     with contextlib.ExitStack() as stack:
-        own: dict[str, Any] = {}
-        if address == "local":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fvg-ray-"))
-            own = {"_temp_dir": folder, "object_store_memory": OBJECT_STORE}
-            own |= {"include_dashboard": False, "_node_ip_address": LOOPBACK}
+        own = _of_ones_own(stack) if address == "local" else {}
+        import ray
+
         # The nodes need the code of this folder and its errors, whatever they have of the pack.
         code = {"py_modules": [str(PACK / "dev"), str(PACK / "fvg_core")]}
         stack.callback(ray.shutdown)
@@ -201,7 +205,20 @@ def joined(address: str) -> Iterator[Any]:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise _not_joined(address, error) from error
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's handler prints a trace and exits
         yield ray
+
+
+def _of_ones_own(stack: contextlib.ExitStack) -> dict[str, Any]:
+    """What ray.init is told for a cluster of this machine alone.
+
+    Its ports are open to the network whatever it is told, so they ask for a word nobody knows.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fvg-ray-"))
+    own: dict[str, Any] = {"_temp_dir": folder, "object_store_memory": OBJECT_STORE}
+    return {**own, "include_dashboard": False, "_node_ip_address": LOOPBACK}
 
 
 def _knock(address: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from batches import Batch, moving
-
-from dev.cluster import workers
-from dev.host import Install
-from fvg_core.errors import HostError
+from batches import ROOT, Batch, moving
 
 pytest.importorskip("ray", reason="Ray is not installed (the extra `batch`)")
 
@@ -88,10 +86,14 @@ def test_one_that_dies_comes_back_at_another_address(cluster: str, short: Path, 
 
 
 def test_a_node_without_comfyui_is_named(short: Path, tmp_path: Path):
-    nowhere = Install(tmp_path / "none", Path("python"), (0, 30, 0), managed=False)
-    why = "No ComfyUI started on Ray: There is no .*none, which is the client's ComfyUI"
-    with pytest.raises(HostError, match=why), workers(nowhere, "local", 1):
-        pass
+    code = (
+        "from pathlib import Path; from dev.cluster import workers; from dev.host import Install; "
+        f"nowhere = Install(Path('{tmp_path}/none'), Path('python'), (0, 30, 0), False); "
+        "workers(nowhere, 'local', 1).__enter__()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    (said,) = (line for line in done.stderr.splitlines() if "HostError: No ComfyUI" in line)
+    assert f"started on Ray: There is no {tmp_path}/none, which is the client's" in said
     assert not list(short.iterdir())
 
 
