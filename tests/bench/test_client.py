@@ -96,7 +96,7 @@ def slow(seed: int) -> dict:
     nodes: dict = {
         "0": {
             "class_type": "EmptyImage",
-            "inputs": {"width": 1024, "height": 1024, "batch_size": 4, "color": seed},
+            "inputs": {"width": 512, "height": 512, "batch_size": 1, "color": seed},
         }
     }
     for i in range(1, 40):
