@@ -1,12 +1,19 @@
-"""OpenAI-compatible servers on loopback: one with a real model behind it, and bad ones."""
+"""OpenAI-compatible servers on loopback: `transformers serve`, our own with a real model behind it,
+and bad ones."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
+import os
+import re
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -160,3 +167,36 @@ async def no_json_mode(request: web.Request) -> web.Response:
     if "response_format" in body:
         return web.json_response({"error": "response_format"}, status=400)
     return web.json_response(completion("plain"))
+
+
+def can_serve() -> bool:
+    """Whether `transformers serve` has the packages that it needs."""
+    return all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn", "openai"))
+
+
+@contextlib.contextmanager
+def transformers_serve(folder: Path, log: Path) -> Iterator[str]:
+    """The address of `transformers serve` with the model of a folder, which it knows by the
+    folder's name. Without its switch for reasoning a chat template writes another chat than our
+    own backend asks for."""
+    words = [sys.executable, "-m", "transformers.cli.transformers", "serve", folder.name]
+    words += ["--host", "127.0.0.1", "--port", "0", "--device", "cpu", "--reasoning", "off"]
+    env = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(words, cwd=folder.parent, env=env, stdout=file, stderr=file) as process,
+    ):
+        try:
+            yield f"{_announced(process, log)}/v1"
+        finally:
+            process.terminate()
+
+
+def _announced(process: subprocess.Popen, log: Path, timeout_s: float = 120) -> str:
+    """Where a server that has just been started says that it listens."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r"running on (http://[\d.:]+)", log.read_text(errors="replace")):
+            return found[1]
+        time.sleep(0.1)
+    raise AssertionError(f"transformers serve did not start:\n{log.read_text(errors='replace')}")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import chat_servers as servers
 import pytest
 import small_chat_clips as small
 from graphs import PROMPT as GEOMETRIC
@@ -61,15 +62,21 @@ class Recorded:
 
 
 @pytest.fixture
-def chat(comfy) -> Iterator[Recorded]:
+def chat_config(comfy) -> Iterator[Callable[..., None]]:
+    """Writes what the machine's owner says of the chat server; it is gone afterwards."""
+    config = comfy.user / "__fvg" / "llm.json"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    yield lambda **settings: config.write_text(json.dumps(settings))
+    config.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def chat(chat_config) -> Iterator[Recorded]:
     """The server that the machine's owner has set up."""
     recorded = Recorded()
     Thread(target=recorded.http.serve_forever, daemon=True).start()
-    config = comfy.user / "__fvg" / "llm.json"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(json.dumps({"url": recorded.url, "model": "recorded", "key": "sk-secret"}))
+    chat_config(url=recorded.url, model="recorded", key="sk-secret")
     yield recorded
-    config.unlink()
     recorded.http.shutdown()
     recorded.http.server_close()
 
@@ -207,10 +214,15 @@ def own_instruction(comfy) -> Iterator[None]:
     file.unlink()
 
 
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory) -> Path:
+    return tiny.save(tmp_path_factory.mktemp("models") / "Tiny-Served")
+
+
 @pytest.fixture
-def tiny_folder(comfy) -> Iterator[str]:
+def tiny_folder(comfy, tiny_model) -> Iterator[str]:
     """The name of a model in models/LLM, which is gone afterwards."""
-    folder = tiny.save(comfy.base / "LLM" / "Tiny-Rewriter")
+    folder = shutil.copytree(tiny_model, comfy.base / "LLM" / "Tiny-Rewriter")
     yield folder.name
     shutil.rmtree(folder)
 
@@ -226,6 +238,25 @@ def test_a_model_of_a_folder_writes_for_a_list(node, comfy, own_instruction, tin
     assert texts[FIRST] == [tiny.TEXT] * 2
     assert shown[0]["written_by"] == "transformers: Tiny-Rewriter"
     assert str(comfy.base) not in str([texts, shown])
+
+
+@pytest.mark.skipif(not servers.can_serve(), reason="fastapi, uvicorn or openai is missing")
+def test_transformers_serve_writes(node, comfy, own_instruction, chat_config, tiny_model, tmp_path):
+    """A chat server of another make, with a real model behind it: asked by the node, and told the
+    model's name only by the owner's configuration."""
+    asked = {"prompt": tiny.PROMPT, "backend": "server", **tiny.BOUNDS}
+    with servers.transformers_serve(tiny_model, tmp_path / "serve.log") as url:
+        chat_config(url=url, model="another")
+        assert "status 400" in node.error(**asked, seed=21)
+        chat_config(url=url, model=tiny_model.name)
+        texts, (shown,) = node.run(**asked, seed=22)
+    assert texts[FIRST] == [tiny.TEXT]
+    assert shown["written_by"] == "server: Tiny-Served"
+    assert all(check["passed"] for check in shown["checks"])
+    kept = [path.read_text() for path in (comfy.output / "fvg" / "rewrites").iterdir()]
+    place = url.split("/")[2]
+    assert not [text for text in (str(texts), str(shown), comfy.log_tail(), *kept) if place in text]
+    assert "cannot be reached" in node.error(**asked, seed=23)
 
 
 def test_a_clip_that_babbles_is_replaced_by_the_rules(node, comfy, install):
