@@ -8,6 +8,7 @@ from pathlib import Path
 
 WORDS = Path(__file__).parent / "words"
 VERB_KINDS = ("static", "phase", "result", "change", "action", "motion")
+FURTHER = "further"  # a list of verbs of kind action, without their past forms
 
 
 @dataclass
@@ -70,7 +71,7 @@ def inflect(lemma: str) -> dict[str, set[str]]:
 def read_verbs() -> dict[str, Verb]:
     irregular = dict(line.split(":", 1) for line in lines("irregular_verbs"))
     forms: dict[str, Verb] = {}
-    for kind in VERB_KINDS:
+    for kind in (*VERB_KINDS, FURTHER):
         for line in lines(f"verbs_{kind}"):
             lemma, *options = line.split()
             flags = {key: value or "yes" for key, _, value in (o.partition("=") for o in options)}
@@ -80,10 +81,14 @@ def read_verbs() -> dict[str, Verb]:
                     table["ing"] = {word}
                 else:
                     table["past"].add(word)
+            if kind == FURTHER:
+                del table["past"]
             for form, words in table.items():
                 for word in words:
+                    if kind == FURTHER and word in forms and forms[word].lemma != lemma:
+                        continue  # what the other lists say counts
                     if word not in forms or forms[word].lemma != lemma:
-                        forms[word] = Verb(lemma, kind, flags=flags)
+                        forms[word] = Verb(lemma, "action" if kind == FURTHER else kind, flags=flags)
                     forms[word].forms.add(form)
     return forms
 
@@ -99,6 +104,9 @@ def lexicon() -> Lexicon:
         classes.update(sections(name))
     for name in ("participles", "shapes", "languages"):
         classes.update(sections(name))
+    verbs = read_verbs()
+    nouns = {word for word, verb in verbs.items() if "noun" in verb.flags and verb.forms - {"ing"}}
+    classes["noun_first"] |= nouns
     prepositions = {
         key: (motion.strip(), action.strip())
         for key, value in read_pairs("prepositions").items()
@@ -113,4 +121,4 @@ def lexicon() -> Lexicon:
             phrases[phrase.split()[0]].add(tuple(phrase.split()))
     longest = {key: tuple(sorted(value, key=len, reverse=True)) for key, value in phrases.items()}
     pairs = frozenset(lines("fixed_pairs"))
-    return Lexicon(classes, read_verbs(), prepositions, directions, numbers, pairs, longest)
+    return Lexicon(classes, verbs, prepositions, directions, numbers, pairs, longest)

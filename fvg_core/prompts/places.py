@@ -2,10 +2,9 @@
 
 from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
-from .verb_tags import is_plural
+from .verb_tags import BECOMES, is_plural
 
 GOALS = frozenset({"on", "in", "at", "under", "upon"})  # of a verb that arrives
-BECOMES = frozenset({"fall", "go", "come", "run"})
 LIGHT = frozenset({"take", "make", "give", "do"})
 PARTICLES = frozenset({"on", "off", "up", "down", "out"})
 

@@ -12,6 +12,7 @@ MOVES_ON = ("dir", "adv", "det", "poss", "num", "pron")  # no noun phrase goes o
 FINITE = ("verb", "be", "aux")
 BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
 SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
+BECOMES = frozenset({"fall", "go", "come", "run"})  # "falls silent", "goes black"
 PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
 
 
@@ -127,12 +128,17 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
         linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
         start = left.prev == "." and word in lex["camera_verb"]
         plural_subject = left.prev in ("pron", "rel", "adv", ",") and left.subject_plural
-        return (linked or start or bool(plural_subject)) and closed_next
+        looks = after is not None and after.lower in lex["adjectives"]
+        becomes = looks and (verb.kind == "change" or verb.lemma in BECOMES)
+        return (linked or start or bool(plural_subject)) and (closed_next or becomes)
     if left.causes and closed_next:  # "helps another person set the table"
         return True
-    many = left.plural or left.joined or (left.in_prep and left.subject_plural)
+    of_subject = left.in_prep and left.subject_plural and left.verbs == 0
+    many = left.joined or of_subject or (left.plural and not (left.in_prep and left.verbs))
     if not many:
         return False
+    if "link" in verb.flags:  # "the shadows on the snow turn rose"
+        return True
     firm = is_plural(left.head) or left.joined
     people = left.head in lex["animate"] and not closed_next and after.lower in lex["adjectives"]
     return closed_next or (firm and (people or not noun_first))  # "children stack wooden blocks"
