@@ -11,6 +11,11 @@ from .scene import FirstFrame
 from .verb_tags import is_plural
 
 
+LEAVES = ("leave", "send", "cause", "make", "let", "turn")  # ", sending up sparks": what comes of it
+EMITS = ("let", "give", "send")  # with "out": "lets out a butterfly"
+RAISES = ("kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss")  # with "up"
+
+
 class SceneWriter:
     """Reads phrases from left to right and writes the items of the first frame."""
 
@@ -129,10 +134,15 @@ class SceneWriter:
     def on_object(self, np: NounPhrase) -> None:
         if self.verb.event in ("static", "copula"):
             self.frame.write_noun(np)
-        elif ("link" in self.verb.flags and not self.was_there(np)) or is_deed(self.verb, np):
+        elif self.is_later(np):
             self.frame.remove(np)
         elif not self.frame.find(np):
             self.frame.write_placed(object_relation(self.verb), np)
+
+    def is_later(self, np: NounPhrase) -> bool:
+        """What the verb makes of its subject, a deed or a sound."""
+        made = "link" in self.verb.flags and not self.was_there(np)
+        return made or is_deed(self.verb, np) or np.head in self.lex["event"]
 
     def was_there(self, np: NounPhrase) -> bool:
         """ "turns the page" has a page before; "becomes a butterfly" has no butterfly."""
@@ -180,10 +190,14 @@ class SceneWriter:
 
     def on_event(self, verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> None:
         self.frame.remove(verb)
+        self.verb_before = self.verb.event if self.verb else ""
         self.verb = verb
-        leaves = verb.lemma == "leave" and after_comma and verb.word.endswith("ing")
+        leaves = verb.lemma in LEAVES and after_comma and verb.word.endswith("ing")
         makes = verb.event == "result" and bool(rest) and rest[0].kind in ("np", "adv", "pron")
-        if makes or leaves:
+        makes |= verb.lemma in EMITS and bool(rest) and rest[0].word in ("out", "off", "through")
+        makes |= after_comma and verb.word.endswith("ing") and self.raises(verb, rest)
+        ends = self.later and self.verb_before == "copula" and not verb.word.endswith("ing")
+        if makes or leaves or ends:  # "is soon covered with blossom"
             self.dropping = True
         if self.frame.item is None or self.later or verb.negated:
             return
@@ -197,6 +211,11 @@ class SceneWriter:
             if (stance := pose(verb, rest)) and not self.frame.item.posed:
                 self.frame.write_added(stance)
                 self.frame.item.posed = True
+
+    def raises(self, verb: VerbPhrase, rest: list[Phrase]) -> bool:
+        """ ", kicking up spray", but not ", kicking up her heels"."""
+        thing = rest[1] if len(rest) > 1 and rest[0].word == "up" else None
+        return verb.lemma in RAISES and isinstance(thing, NounPhrase) and not thing.determiner
 
     # -- adjectives, adverbs, directions --
     def on_adjective(self, phrase: Phrase, rest: list[Phrase]) -> None:
@@ -213,8 +232,9 @@ class SceneWriter:
         self.pending = ""
 
     def on_participle(self, phrase: Phrase, rest: list[Phrase]) -> None:
-        if self.dropping or self.frame.item is None:
+        if self.dropping or self.later or self.frame.item is None:
             self.frame.remove(phrase)
+            self.dropping |= self.later  # "is soon covered with blossom"
             return
         self.write_linked(phrase.text)
         self.verb = VerbPhrase("verb", phrase.tokens, phrase.word, "static")
@@ -302,6 +322,9 @@ class SceneWriter:
         return self.panned and not self.verb and prep.word in ("to", "into", "toward")
 
     def write_place(self, prep: str, target: Phrase) -> None:
+        if prep.lower() == "with" and target.word in self.lex["event"]:
+            self.frame.remove(target)  # "With a creak, the door opens"
+            return
         self.write_linked(prep)
         if isinstance(target, NounPhrase):
             self.frame.write_noun(target)
@@ -326,7 +349,10 @@ class SceneWriter:
         """ "becomes stained with coffee", "a meadow full of poppies", "doubles in size"."""
         if prep == "in":
             return isinstance(target, NounPhrase) and target.head in self.lex["measure"]
-        return prep in ("with", "of") and "link" in self.verb.flags
+        if prep == "with":
+            bare = target.kind == "adj" or not getattr(target, "determiner", "")
+            return "link" in self.verb.flags or bare  # "glazes over with ice"
+        return prep in ("with", "of", "as") and "link" in self.verb.flags
 
     def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
         if prep.word == "with" and "fills" in self.verb.flags and self.before == "verb":
@@ -335,12 +361,25 @@ class SceneWriter:
         if self.before == "verb" and self.verb.flags.get("gains") == prep.word:
             self.frame.remove(prep, np)  # "takes on a rosy hue"
             return
+        if np.head in self.lex["event"] or self.makes(prep.word, np):
+            self.frame.remove(prep, np)
+            return
         placed = self.frame.item is not None and self.frame.item.placed > 0
         form = relation(self.verb, prep.word, np, placed, self.later)
         if form == "drop" or self.frame.find(np):
             self.frame.remove(prep, np)
         else:
             self.frame.write_placed(form, np)
+
+    def makes(self, prep: str, np: NounPhrase) -> bool:
+        """ "frizzes into tight curls", "land in a pyramid": what a thing becomes by itself."""
+        if np.definite or self.frame.item is None:
+            return False
+        if prep in ("in", "into") and np.head in self.lex["formation"]:
+            return "arrives" in self.verb.flags
+        alone = not self.frame.item.animate and self.frame.item.placed == 0
+        unknown = self.verb.event == "action" and self.verb.word not in self.lex.verbs
+        return prep in ("into", "up into", "down into") and unknown and alone
 
     # -- words between clauses --
     def on_link(self, phrase: Phrase, rest: list[Phrase]) -> None:

@@ -9,6 +9,7 @@ from .verb_tags import is_plural
 
 NOUN_TAGS = frozenset({"det", "poss", "num", "adj", "ing-adj", "noun"})
 DEEPEST = 8  # "a photo of a bowl of ..." nests no further
+SHOWS = frozenset({"show", "display", "feature"})  # "opens to show a crimson heart"
 PHASE_LINKS = frozenset({"to", "adv", "neg", "aux", "be"})
 
 
@@ -87,6 +88,8 @@ class NounPhrase(Phrase):
     def camera(self) -> bool:
         """ "the camera", "a slow dolly-in", "an airborne dolly movement"."""
         cameras = lexicon()["camera_noun"]
+        if self.head == "pan":  # or a thing to cook with
+            return any(t.lower in lexicon()["camera_adjective"] for t in self.tokens)
         moves = self.head in ("movement", "move", "motion", "work")
         return self.head in cameras or (moves and any(t.lower in cameras for t in self.tokens))
 
@@ -155,8 +158,8 @@ def _noun_end(tokens: list[Token], start: int) -> int:
     while i < len(tokens):
         tag, after = tokens[i].tag, tokens[i + 1].tag if i + 1 < len(tokens) else ""
         if tag in ("det", "num") or (tag == "poss" and not tokens[i].lower.endswith("'s")):
-            if has_noun:
-                break
+            if has_noun or (tag == "det" and i > start and tokens[i - 1].tag == "adj"):
+                break  # "wrenches open the hydrant"
         elif tag in (",", "conj") and not has_noun:
             joins = tokens[i - 1].tag in ("adj", "ing-adj") and after in ("adj", "ing-adj", "noun")
             if not (joins and _noun_follows(tokens, i + 1)):
@@ -219,6 +222,7 @@ def _verb_phrase(tokens: list[Token]) -> Phrase:
     known = lex.verbs.get(form) or Verb(form, "action")
     aim = tokens[0].tag == "to" and known.kind == "static"  # "curls up to sleep"
     event = "action" if known.kind == "phase" or aim else known.kind
+    event = "result" if aim and known.lemma in SHOWS else event
     past = "past" in known.forms and "s" not in known.forms
     passive = past and any(t.tag == "be" for t in tokens)
     flags = known.flags

@@ -5,6 +5,9 @@ from .phrases import NounPhrase, Phrase, VerbPhrase
 from .verb_tags import BECOMES, is_plural
 
 GOALS = frozenset({"on", "in", "at", "under", "upon"})  # of a verb that arrives
+ABSTRACT = frozenset(
+    ("take", "give", "make", "lose", "gain", "gather", "keep", "change", "shift", "catch", "hold")
+)  # with a bare noun: "gives way", "gathers speed"
 LIGHT = frozenset({"take", "make", "give", "do"})
 PARTICLES = frozenset({"on", "off", "up", "down", "out"})
 
@@ -69,6 +72,8 @@ def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
     """ "takes aim", "gives a hug": the verb says nothing, and its object is what is done. And
     "falls silent", where it is what becomes of the subject."""
     if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
+        return True
+    if verb.lemma in ABSTRACT and len(np.tokens) == 1 and np.head in lexicon()["abstract"]:
         return True
     known = lexicon().verbs.get(np.head)
     if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:

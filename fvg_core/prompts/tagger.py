@@ -13,9 +13,11 @@ from .tokens import STOPS, Token
 from .verb_tags import (
     BEFORE_NOUN,
     OPEN,
+    PARTICLES,
     Left,
     acts_next,
     has_verb,
+    is_plural,
     ing_tag,
     is_base_verb,
     is_third_person,
@@ -40,6 +42,7 @@ CLOSED = (  # section of the word lists -> tag, first match wins
     ("pronoun", "pron"),
     ("adverb", "adv"),
 )
+FRONTED = ("after", "before", "once")  # open a clause of time at the start of a sentence
 MOST_MISSING = 3  # verbs of one sentence that are found afterwards
 MATERIALS = frozenset(
     ("stone", "glass", "metal", "paper", "brick", "crystal", "marble", "plastic", "leather", "clay")
@@ -57,7 +60,8 @@ def tag(tokens: list[Token]) -> list[Token]:
         if token.lower == "up to" and is_infinitive(tokens[i + 1 : i + 3], lex):
             token.tag = "to"  # "curls up to sleep"
         if token.lower == "to" and i + 1 < len(tokens):
-            caused = i > 0 and tokens[i - 1].tag == "pron"  # "causing it to trip"
+            opens = closed_tag(tokens[i + 1], lex) in ("det", "poss", "num")
+            caused = i > 0 and tokens[i - 1].tag == "pron" and not opens  # "causing it to trip"
             token.tag = "to" if caused or is_infinitive(tokens[i + 1 : i + 3], lex) else "prep"
     closed = [token.tag for token in tokens]
     read_open(tokens, lex)
@@ -85,11 +89,22 @@ def read_open(tokens: list[Token], lex: Lexicon) -> None:
         following = tokens[i + 1 : i + 4]
         if token.tag == OPEN:
             token.tag = open_tag(token, left, following, lex)
-        elif token.tag == "aux" and left.prev in BEFORE_NOUN and token.lower in ("can", "will"):
+        elif token.lower in ("can", "will") and is_named(token, left, lex):
             token.tag = "noun"  # "a watering can"
+        elif token.lower == "one" and left.prev in ("det", "adj") or is_rest(token, left):
+            token.tag = "noun"  # "the plain one sinks", "three more scuttle out"
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
         move(left, token)
+
+
+def is_named(token: Token, left: Left, lex: Lexicon) -> bool:
+    """A noun that looks like an auxiliary: "a can", "a watering can"."""
+    return left.prev in BEFORE_NOUN or f"{left.word} {token.lower}" in lex.pairs
+
+
+def is_rest(token: Token, left: Left) -> bool:
+    return token.lower == "more" and left.prev == "num"
 
 
 def sentences(tokens: list[Token]) -> Iterator[tuple[int, list[Token]]]:
@@ -167,6 +182,8 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
         return "noun"
     if word in lex["adjectives"] and left.prev in BEFORE_NOUN:
         return "adj"
+    if word in PARTICLES and left.prev == "verb" and is_bare_adjective(following, lex):
+        return "adv"  # "ends up pink"
     starts_noun = after is not None and after.tag in ("det", "poss", "num", "pron", OPEN, "adj")
     if token.tag == "dir" and word in lex.prepositions and starts_noun:
         return "prep"
@@ -174,19 +191,27 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
         return "dir"
     if token.tag == "prep" and not starts_noun and left.verbs and word != "of":
         return "adv"
+    if word in FRONTED and left.prev == "." and after is not None and not after.breaks:
+        return "while"  # "After tuning his guitar, a busker begins"
     if word in ("before", "after") and after is not None and not has_verb(following, lex):
         # "waddle after their mother" is a way, "bow before the match" a time.
         return "later" if left.verbs and (word == "before" or left.prev != "verb") else "prep"
-    if word == "as" and left.prev in ("part", "verb") and after and not has_verb(following, lex):
+    if word == "as" and (left.prev in ("part", "verb") or left.word == "up") and after and not has_verb(following, lex):
         return "prep"
     return token.tag
+
+
+def is_bare_adjective(following: list[Token], lex: Lexicon) -> bool:
+    alone = len(following) < 2 or following[1].tag != OPEN
+    return bool(following) and following[0].lower in lex["adjectives"] and alone
 
 
 def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> str:
     word, after = token.lower, following[0] if following else None
     pair = f"{word} {after.lower}" if after else ""
     opens_object = after is not None and after.tag in ("det", "poss", "num")
-    acts = left.prev == "be" or (left.head and opens_object)  # "a bird building a nest"
+    # "a bird building a nest", "its petals opening"
+    acts = left.prev == "be" or (left.head and opens_object) or is_plural(left.head)
     if pair in lex.pairs or (word in lex["ing_noun"] and not acts):
         return "noun"
     if left.prev == "to":
@@ -200,7 +225,7 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
     if left.head and word in lex["participles"] and not (after and after.tag in ("det", "poss")):
         return "part"
     if word.endswith("ing") and len(word) > 4:
-        return ing_tag(word, left, closed_next)
+        return ing_tag(word, left, after)
     if verb and "s" in verb.forms and is_third_person(token, left, following, lex):
         return "verb"
     if verb and "base" in verb.forms and is_base_verb(token, verb, left, after, lex):
@@ -252,12 +277,14 @@ def move(left: Left, token: Token) -> None:
         if not left.in_prep and left.verbs == 0:
             left.subject_plural = left.plural or word in ("they", "we", "you")
     elif kind == "be":
-        left.form = "base" if word in ("are", "were") else "s"
+        left.form = left.finite = "base" if word in ("are", "were") else "s"
     elif kind == "verb":
-        forms = verb.forms if verb else {"s"}
+        forms = verb.forms if verb else {"s" if word.endswith("s") else "base"}
         left.form = "ing" if word.endswith("ing") else next(iter(sorted(forms)))
         left.form = "s" if "s" in forms else left.form
         left.form = "base" if left.prev in ("to", "aux") else left.form
+        if not left.helper and left.form != "ing":
+            left.finite = left.form
         left.verbs += 1
     if kind in ("verb", "aux"):
         left.causes = word in lexicon()["causative"]
@@ -268,12 +295,12 @@ def move(left: Left, token: Token) -> None:
         left.joined = bool(left.head) and left.verbs == 0 and not left.in_prep
         left.head, left.det, left.in_prep = "", "", False
     elif kind in (",", ".", "while", "later", "until", "rel"):
-        subject, form = left.subject_plural, left.form
+        subject, form, finite = left.subject_plural, left.form, left.finite
         if kind == "rel" and left.head:
             subject = left.plural  # "pigeons that flap": of the thing just named
-        left.__init__(subject_plural=subject, form="" if kind == "." else form)
+        left.__init__(subject_plural=subject, form=form, finite=finite)
         if kind in (".", "while"):
-            left.subject_plural, left.form = None, ""
+            left.subject_plural, left.form, left.finite = None, "", ""
         left.head = word if kind == "rel" else ""
     left.modal = word in lexicon()["modal"] or (left.modal and kind in ("adv", "neg"))
     left.helper = kind in ("be", "aux") or (left.helper and kind in ("adv", "neg", "adj"))

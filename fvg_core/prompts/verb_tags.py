@@ -12,6 +12,8 @@ MOVES_ON = ("dir", "adv", "det", "poss", "num", "pron")  # no noun phrase goes o
 FINITE = ("verb", "be", "aux")
 BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
 SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "last", "latter", "former")
+PARTICLES = ("up", "off", "away", "over", "out", "apart", "open", "shut")
 BECOMES = frozenset({"fall", "go", "come", "run"})  # "falls silent", "goes black"
 PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
 
@@ -27,7 +29,8 @@ class Left:
     in_prep: bool = False
     subject_plural: bool | None = None  # number of the clause's first noun phrase, once read
     joined: bool = False  # "a vase and a lamp"
-    form: str = ""  # form of the last finite verb of the sentence
+    form: str = ""  # form of the last verb of the sentence
+    finite: str = ""  # form of its last finite verb: "is whisked off" is "s"
     verbs: int = 0  # verbs of the clause
     causes: bool = False  # a causative came: a base verb may follow the noun
     helper: bool = False  # "is", "was slowly": a verb form is due
@@ -65,7 +68,8 @@ def acts_next(following: list[Token], lex: Lexicon) -> bool:
     return verb is not None and bool({"s", "past"} & verb.forms)
 
 
-def ing_tag(word: str, left: Left, closed_next: bool) -> str:
+def ing_tag(word: str, left: Left, after: Token | None) -> str:
+    closed_next = after is None or after.tag != OPEN
     acted = lexicon().verbs.get(left.word) if left.prev == "verb" else None
     if acted and acted.kind in ("action", "motion") and not closed_next:
         return "ing-adj"  # "pours steaming tea"
@@ -75,8 +79,11 @@ def ing_tag(word: str, left: Left, closed_next: bool) -> str:
         return "verb"
     if left.prev in ("conj", ",") and (left.form == "ing" or closed_next):
         return "verb"
-    if left.prev == "," and left.form and is_outcome(word):
+    if left.prev == "," and left.form and (is_outcome(word) or is_deed_word(word)):
         return "verb"
+    turns = after is not None and after.lower in ("to", "into", "from")
+    if left.prev == "adj" and left.det and turns and is_course(word):
+        return "verb"  # "its green darkening to grey"
     if left.prev in BEFORE_NOUN:
         return "noun" if closed_next else "ing-adj"
     return "verb" if closed_next else "ing-adj"
@@ -85,8 +92,22 @@ def ing_tag(word: str, left: Left, closed_next: bool) -> str:
 def is_outcome(word: str) -> bool:
     """ ", making chips fly", ", leaving tracks": what comes of it."""
     verb = lexicon().verbs.get(word)
-    known = verb is not None and (verb.kind == "result" or verb.lemma in ("leave", "send", "turn"))
+    lemmas = ("leave", "send", "turn")
+    known = verb is not None and (
+        verb.kind == "result" or "link" in verb.flags or verb.lemma in lemmas
+    )
     return known or word in lexicon()["causative"]
+
+
+def is_deed_word(word: str) -> bool:
+    """ ", murmuring prayers", but not ", steaming tea"."""
+    verb = lexicon().verbs.get(word)
+    return verb is None or verb.kind == "action"
+
+
+def is_course(word: str) -> bool:
+    verb = lexicon().verbs.get(word)
+    return verb is not None and verb.kind in ("change", "motion")
 
 
 def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
@@ -99,9 +120,11 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
     if not left.head:
         if left.prev in ("adj", "num") and left.det and opens_object:
             return True  # "while a third smokes a pipe"
-        linked = left.prev in ("conj", "later", ",", "adv", "while") and left.form == "s"
+        shared = "s" in (left.form, left.finite)
+        linked = left.prev in ("conj", "later", ",", "adv", "while") and shared
         linked |= left.helper and left.prev == "adj"  # "a dog that is brown runs"
         linked |= left.word in ("another", "other", "one", "each")  # "and another searches"
+        linked |= left.word in ORDINALS and left.det in ("a", "the")  # "a third wheels overhead"
         linked |= left.prev == "," and opens_object and left.form != ""
         moves_on = after is not None and (after.lower in lex["away"] or after.tag == "dir")
         linked |= left.prev in (",", "conj") and left.form != "" and (moves_on or not noun_first)
@@ -114,7 +137,16 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
         return True
     if left.verbs == 0 and closed_next and left.head in lex["animate"]:
         return True  # "the man steps onto"
+    if left.verbs == 0 and not is_plural(left.head) and is_particle(following):
+        return True  # "the sky clouds over"
     return opens_object or not noun_first
+
+
+def is_particle(following: list[Token]) -> bool:
+    """ "up", "off", "over" that open no place: "over and", but not "over the door"."""
+    word = following[0].lower if following else ""
+    after = following[1].tag if len(following) > 1 else "."
+    return word in PARTICLES and after not in ("det", "poss", "num", "pron", OPEN)
 
 
 def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex: Lexicon) -> bool:
@@ -122,8 +154,8 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
     noun_first = word in lex["noun_first"]
     if left.prev in ("to", "aux") or (left.helper and left.prev in ("adv", "neg")):
         return True
-    if left.prev == "pron" and left.causes:  # "makes it spin"
-        return closed_next
+    if left.prev == "pron" and (left.causes or (left.word == "them" and left.verbs == 0)):
+        return closed_next  # "makes it spin", "all of them fall"
     if not left.head:
         linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
         start = left.prev == "." and word in lex["camera_verb"]
@@ -131,7 +163,7 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
         looks = after is not None and after.lower in lex["adjectives"]
         becomes = looks and (verb.kind == "change" or verb.lemma in BECOMES)
         return (linked or start or bool(plural_subject)) and (closed_next or becomes)
-    if left.causes and closed_next:  # "helps another person set the table"
+    if left.causes and closed_next and not left.in_prep:  # "helps another person set the table"
         return True
     of_subject = left.in_prep and left.subject_plural and left.verbs == 0
     many = left.joined or of_subject or (left.plural and not (left.in_prep and left.verbs))
@@ -140,6 +172,10 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
     if "link" in verb.flags:  # "the shadows on the snow turn rose"
         return True
     firm = is_plural(left.head) or left.joined
+    acts = lex.verbs.get(after.lower) if after else None  # "the ferris wheel begins"
+    ends = acts is not None and "s" in acts.forms and after.lower not in lex["noun_first"]
+    if is_plural(left.head) and left.verbs == 0 and not left.in_prep and not ends:
+        return True  # "two rams butt heads": no noun goes on behind a plural
     people = left.head in lex["animate"] and not closed_next and after.lower in lex["adjectives"]
     return closed_next or (firm and (people or not noun_first))  # "children stack wooden blocks"
 
@@ -209,7 +245,7 @@ def is_passive(word: str, after: Token, lex: Lexicon) -> bool:
     """ "is beaten by", "is crumpled into": a thing is done, where "is tattooed" is a look."""
     if after.lower == "by":
         return True
-    return word.endswith(("ed", "en")) and after.lower in (*lex["away"], "to", "from", "over")
+    return word.endswith(("ed", "en")) and after.lower in (*lex["away"], *PARTICLES, "to", "from")
 
 
 def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
@@ -227,7 +263,7 @@ def missing_verb(tokens: list[Token], lex: Lexicon) -> int | None:
     if len(firsts) >= clauses and not shared:
         return None
     most = firsts[0] - 1 if shared else len(tokens)  # "settles on a box and covers it"
-    places = [i for i in range(1, most) if could_be_verb(tokens, i, lex, shared)]
+    places = [i for i in range(1, most) if could_be_verb(tokens, i, lex, shared, not firsts)]
     known = [i for i in places if tokens[i].lower in lex.verbs]
     return next(iter(known + places), None)
 
@@ -247,10 +283,10 @@ def is_attached(tokens: list[Token], i: int) -> bool:
     )
 
 
-def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool) -> bool:
+def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool, sole: bool) -> bool:
     """Whether a word that was taken for a noun can be a finite verb: it follows a noun and agrees
     with it, and what comes next does not continue a noun phrase. `shared`: one that "and" joins
-    to it is known."""
+    to it is known; `sole`: the sentence has no other."""
     word, before = tokens[i].lower, tokens[i - 1]
     after = tokens[i + 1] if i + 1 < len(tokens) else Token(".", ".", ".")
     # "to and fro swings a lamp"
@@ -266,7 +302,14 @@ def could_be_verb(tokens: list[Token], i: int, lex: Lexicon, shared: bool) -> bo
     if "s" in forms and sure:
         return True
     plural = is_plural(before.lower) or any(t.tag == "conj" for t in tokens[:i])
+    # "a doorknob, dull and scratched, gleams like gold"; "the moon slips behind a cloud"
+    aside = before.tag == "," or (sole and "noun" in lex.verbs[word].flags)
+    opened = tokens[0].lower in (*SINGULAR, "the") and not is_plural(before.lower)
+    sure |= aside and opened and "s" in forms
     agrees = "s" in forms or ("base" in forms and (plural or after.tag in ("det", "num")))
+    if after.tag == "conj" and not plural and len(tokens) > i + 2:  # "the pot tips and rolls away"
+        second = lex.verbs.get(tokens[i + 2].lower)
+        moves_on |= second is not None and "s" in forms and "s" in second.forms
     return agrees and (moves_on or (sure and after.tag in ("prep", ".")))
 
 
