@@ -6,12 +6,19 @@ is written once, in the order of the prompt.
 
 from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
-from .places import PARTICLES, is_deed, is_subject, object_relation, pose, relation, still_form
+from .places import PARTICLES, is_deed, is_subject, object_relation, pose, relation, still_form, is_rising
 from .scene import FirstFrame
 from .verb_tags import is_plural
 
 
-LEAVES = ("leave", "send", "cause", "make", "let", "turn")  # ", sending up sparks": what comes of it
+LEAVES = (
+    "leave",
+    "send",
+    "cause",
+    "make",
+    "let",
+    "turn",
+)  # ", sending up sparks": what comes of it
 EMITS = ("let", "give", "send")  # with "out": "lets out a butterfly"
 RAISES = ("kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss")  # with "up"
 
@@ -35,7 +42,7 @@ class SceneWriter:
         self.verb: VerbPhrase | None = None
         self.pending = ""  # "and" or "," read and not yet written
         self.dropping = False  # to the end of the clause: a later state
-        self.relative = False
+        self.relative = self.reflexive = self.became = False
         self.clause_verbs = 0
 
     def read(self, phrases: list[Phrase]) -> FirstFrame:
@@ -149,6 +156,7 @@ class SceneWriter:
         return np.definite or np.determiner in self.lex["possessive"]
 
     def on_pronoun(self, phrase: Phrase, rest: list[Phrase]) -> None:
+        self.reflexive = phrase.word.endswith(("self", "selves"))
         if self.verb is None:
             self.pending = ""
         elif not self.acted and not self.dropping:
@@ -165,7 +173,7 @@ class SceneWriter:
             self.frame.remove(verb)
         elif self.dropping:
             self.frame.remove(verb)
-        elif verb.event in ("static", "copula") and not self.later:
+        elif verb.event in ("static", "copula") and not self.later and not is_rising(verb, rest):
             self.on_state(verb, rest)
         else:
             self.on_event(verb, after_comma, rest)
@@ -191,6 +199,7 @@ class SceneWriter:
     def on_event(self, verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> None:
         self.frame.remove(verb)
         self.verb_before = self.verb.event if self.verb else ""
+        self.reflexive = False
         self.verb = verb
         leaves = verb.lemma in LEAVES and after_comma and verb.word.endswith("ing")
         makes = verb.event == "result" and bool(rest) and rest[0].kind in ("np", "adv", "pron")
@@ -219,7 +228,9 @@ class SceneWriter:
 
     # -- adjectives, adverbs, directions --
     def on_adjective(self, phrase: Phrase, rest: list[Phrase]) -> None:
-        become = self.acted and (self.verb.event == "change" or self.later or not self.pending)
+        became = self.became and self.pending == "and"  # "goes limp and slimy"
+        self.became = self.acted and self.before == "verb"
+        become = became or self.acted and (self.verb.event == "change" or self.later or not self.pending)
         if self.frame.item is None or self.dropping or self.camera or become:
             self.frame.remove(phrase)
             return
@@ -375,8 +386,12 @@ class SceneWriter:
         """ "frizzes into tight curls", "land in a pyramid": what a thing becomes by itself."""
         if np.definite or self.frame.item is None:
             return False
+        if prep == "in" and np.tail and np.head in self.lex["in_a"]:
+            return True  # "in a cloud of dust"
         if prep in ("in", "into") and np.head in self.lex["formation"]:
-            return "arrives" in self.verb.flags
+            return "arrives" in self.verb.flags or (self.verb.moves and is_plural(np.head))
+        if prep == "into" and self.reflexive:
+            return True  # "spins itself into a cocoon"
         alone = not self.frame.item.animate and self.frame.item.placed == 0
         unknown = self.verb.event == "action" and self.verb.word not in self.lex.verbs
         return prep in ("into", "up into", "down into") and unknown and alone

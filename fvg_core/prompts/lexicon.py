@@ -88,7 +88,9 @@ def read_verbs() -> dict[str, Verb]:
                     if kind == FURTHER and word in forms and forms[word].lemma != lemma:
                         continue  # what the other lists say counts
                     if word not in forms or forms[word].lemma != lemma:
-                        forms[word] = Verb(lemma, "action" if kind == FURTHER else kind, flags=flags)
+                        forms[word] = Verb(
+                            lemma, "action" if kind == FURTHER else kind, flags=flags
+                        )
                     forms[word].forms.add(form)
     return forms
 

@@ -129,6 +129,8 @@ def is_motion_word(token: Token, after: Token) -> bool:
     if token.tag != "ing-adj" or f"{token.lower} {after.lower}" in lex.pairs:
         return False
     verb = lex.verbs.get(token.lower)
+    if verb is not None and verb.lemma in lex["sport"] and after.lower in lex["equipment"]:
+        return False  # "hiking boots"
     return verb is not None and verb.kind == "motion"
 
 

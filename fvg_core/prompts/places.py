@@ -6,8 +6,9 @@ from .verb_tags import BECOMES, is_plural
 
 GOALS = frozenset({"on", "in", "at", "under", "upon"})  # of a verb that arrives
 ABSTRACT = frozenset(
-    ("take", "give", "make", "lose", "gain", "gather", "keep", "change", "shift", "catch", "hold")
+    ("take", "give", "make", "lose", "gain", "gather", "keep", "change", "shift", "catch", "hold", "set")
 )  # with a bare noun: "gives way", "gathers speed"
+POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
 LIGHT = frozenset({"take", "make", "give", "do"})
 PARTICLES = frozenset({"on", "off", "up", "down", "out"})
 
@@ -80,6 +81,11 @@ def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
         return False
     bare = not np.determiner
     return "base" in known.forms and (bare or np.head not in lexicon()["noun_first"])
+
+
+def is_rising(verb: VerbPhrase, rest: list[Phrase]) -> bool:
+    """ "stands up", "sits down": a motion, where "stands" is a state."""
+    return verb.lemma in POSTURES and bool(rest) and rest[0].text.lower() in ("up", "down")
 
 
 def is_subject(rest: list[Phrase]) -> bool:

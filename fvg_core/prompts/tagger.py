@@ -14,6 +14,7 @@ from .verb_tags import (
     BEFORE_NOUN,
     OPEN,
     PARTICLES,
+    SINGULAR,
     Left,
     acts_next,
     has_verb,
@@ -91,11 +92,22 @@ def read_open(tokens: list[Token], lex: Lexicon) -> None:
             token.tag = open_tag(token, left, following, lex)
         elif token.lower in ("can", "will") and is_named(token, left, lex):
             token.tag = "noun"  # "a watering can"
+        elif token.tag == "adv" and is_look(token, left, following, lex):
+            token.tag = "adj"  # "a burly lumberjack"
         elif token.lower == "one" and left.prev in ("det", "adj") or is_rest(token, left):
             token.tag = "noun"  # "the plain one sinks", "three more scuttle out"
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
         move(left, token)
+
+
+def is_look(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
+    """A word in -ly before a noun, and not before what it could say more of."""
+    if not token.lower.endswith("ly") or left.prev not in BEFORE_NOUN or not following:
+        return False
+    after = following[0]
+    described = after.lower in lex["adjectives"] | lex["participles"] or is_participle(after.lower)
+    return after.tag == OPEN and not described and not after.lower.endswith(("ing", "en", "n"))
 
 
 def is_named(token: Token, left: Left, lex: Lexicon) -> bool:
@@ -196,8 +208,10 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
     if word in ("before", "after") and after is not None and not has_verb(following, lex):
         # "waddle after their mother" is a way, "bow before the match" a time.
         return "later" if left.verbs and (word == "before" or left.prev != "verb") else "prep"
-    if word == "as" and (left.prev in ("part", "verb") or left.word == "up") and after and not has_verb(following, lex):
-        return "prep"
+    if word == "as" and (left.prev in ("part", "verb") or left.word == "up"):
+        acts = [t.lower for t in following if lex.verbs.get(t.lower)]
+        acts = [w for w in acts if w not in lex["noun_first"] or "s" in lex.verbs[w].forms]
+        return "while" if acts else "prep"
     return token.tag
 
 
@@ -240,9 +254,14 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
         return "adj"
     if (left.prev in BEFORE_NOUN or left.head) and acts_next(following, lex):
         return "noun"
-    if word in lex["adjectives"] or (word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6):
+    if word in lex["adjectives"] or is_described(word):
         return "adj"
     return "adj" if is_comparative(word, lex) else "noun"
+
+
+def is_described(word: str) -> bool:
+    """ "colourless", "greenish", but not "jellyfish"."""
+    return word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6 and not word.endswith("fish")
 
 
 def is_participle(word: str) -> bool:
@@ -288,11 +307,14 @@ def move(left: Left, token: Token) -> None:
         left.verbs += 1
     if kind in ("verb", "aux"):
         left.causes = word in lexicon()["causative"]
+    counted = left.prev == "det" or left.word in lexicon().numbers
+    some = word == "of" and counted and left.word not in SINGULAR
     if kind in ("verb", "prep", "part", "be", "aux"):
         left.head, left.det = "", ""
-        left.in_prep = kind == "prep"
+        left.in_prep = kind == "prep" and not some  # but "two of the six penguins"
     elif kind == "conj":
         left.joined = bool(left.head) and left.verbs == 0 and not left.in_prep
+        left.after_plural = is_plural(left.head)
         left.head, left.det, left.in_prep = "", "", False
     elif kind in (",", ".", "while", "later", "until", "rel"):
         subject, form, finite = left.subject_plural, left.form, left.finite

@@ -29,6 +29,7 @@ class Left:
     in_prep: bool = False
     subject_plural: bool | None = None  # number of the clause's first noun phrase, once read
     joined: bool = False  # "a vase and a lamp"
+    after_plural: bool = False  # "and" came behind a plural
     form: str = ""  # form of the last verb of the sentence
     finite: str = ""  # form of its last finite verb: "is whisked off" is "s"
     verbs: int = 0  # verbs of the clause
@@ -73,7 +74,8 @@ def ing_tag(word: str, left: Left, after: Token | None) -> str:
     acted = lexicon().verbs.get(left.word) if left.prev == "verb" else None
     if acted and acted.kind in ("action", "motion") and not closed_next:
         return "ing-adj"  # "pours steaming tea"
-    if left.helper or left.word in ("each", "both", "all"):
+    each = left.word in ("each", "both", "all") and not (after and is_plural(after.lower))
+    if left.helper or each:  # but "both rowing boats"
         return "verb"
     if left.head or left.prev in ("be", "later", "while", "verb", "adv", "rel", "pron", "pos"):
         return "verb"
@@ -137,6 +139,9 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
         return True
     if left.verbs == 0 and closed_next and left.head in lex["animate"]:
         return True  # "the man steps onto"
+    weak = left.verbs == 0 and left.head in lex["animate"] and "noun" in lex.verbs[word].flags
+    if weak and len(following) > 1 and following[1].tag in ("prep", "."):
+        return True  # "her grandson winds yarn onto a spool"
     if left.verbs == 0 and not is_plural(left.head) and is_particle(following):
         return True  # "the sky clouds over"
     return opens_object or not noun_first
@@ -156,12 +161,17 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
         return True
     if left.prev == "pron" and (left.causes or (left.word == "them" and left.verbs == 0)):
         return closed_next  # "makes it spin", "all of them fall"
+    if left.prev == "pron" and left.word in ("they", "we", "you") and left.verbs == 0:
+        return True
+    if left.prev == "rel" and left.subject_plural:  # "pigeons that flap around her bench"
+        return closed_next
     if not left.head:
         linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
         start = left.prev == "." and word in lex["camera_verb"]
         plural_subject = left.prev in ("pron", "rel", "adv", ",") and left.subject_plural
         looks = after is not None and after.lower in lex["adjectives"]
-        becomes = looks and (verb.kind == "change" or verb.lemma in BECOMES)
+        becomes = looks and (verb.kind in ("change", "motion") or verb.lemma in BECOMES)
+        becomes |= linked and not noun_first and not closed_next and is_plural(after.lower)
         return (linked or start or bool(plural_subject)) and (closed_next or becomes)
     if left.causes and closed_next and not left.in_prep:  # "helps another person set the table"
         return True
@@ -219,7 +229,10 @@ def is_unknown_verb(word: str, left: Left, after: Token | None) -> bool:
     moves_on = opens_object or after.lower in lex["away"] or after.tag in ("dir", "adv")
     if left.prev in ("conj", ",", "rel") and is_third_form(word):
         linked = left.form == "s" or left.prev == "rel"
-        return linked and moves_on  # "sits and twitches its nose", "who backs away"
+        alone = left.prev == "conj" and not left.after_plural and after.tag == "prep"
+        alone |= left.prev == "rel" and after.tag != OPEN
+        # "sits and twitches its nose", "who backs away", "arcs over the barn and splats in a field"
+        return linked and (moves_on or alone)
     if not left.head or after.lower == "of":
         return False
     if word.endswith("ed") and after.lower == "by":
