@@ -139,7 +139,7 @@ def name_headless(tokens: list[Token]) -> None:
             while start and tokens[start - 1].tag in ("adj", "ing-adj"):
                 start -= 1
             before = tokens[start - 1] if start else token
-            opens = start < i and (start == 0 or before.tag == ".") and after in ("prep", "verb")
+            opens = start < i and (start == 0 or before.tag == ".") and after in ("prep", "verb", "be")
             if before.tag in ("det", "poss", "num") or before.lower == "of" or opens:
                 token.tag = "noun"  # "wet concrete on the pavement", too
 
