@@ -5,22 +5,11 @@ is written once, in the order of the prompt.
 """
 
 from .lexicon import lexicon
+from .outcomes import is_gained, is_later, is_made, is_rising, makes_what_follows
 from .phrases import NounPhrase, Phrase, VerbPhrase
-from .places import PARTICLES, is_deed, is_subject, object_relation, pose, relation, still_form, is_rising
+from .places import PARTICLES, is_subject, object_relation, pose, relation, still_form
 from .scene import FirstFrame
 from .verb_tags import is_plural
-
-
-LEAVES = (
-    "leave",
-    "send",
-    "cause",
-    "make",
-    "let",
-    "turn",
-)  # ", sending up sparks": what comes of it
-EMITS = ("let", "give", "send")  # with "out": "lets out a butterfly"
-RAISES = ("kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss")  # with "up"
 
 
 class SceneWriter:
@@ -141,19 +130,10 @@ class SceneWriter:
     def on_object(self, np: NounPhrase) -> None:
         if self.verb.event in ("static", "copula"):
             self.frame.write_noun(np)
-        elif self.is_later(np):
+        elif is_later(self.verb, np):
             self.frame.remove(np)
         elif not self.frame.find(np):
             self.frame.write_placed(object_relation(self.verb), np)
-
-    def is_later(self, np: NounPhrase) -> bool:
-        """What the verb makes of its subject, a deed or a sound."""
-        made = "link" in self.verb.flags and not self.was_there(np)
-        return made or is_deed(self.verb, np) or np.head in self.lex["event"]
-
-    def was_there(self, np: NounPhrase) -> bool:
-        """ "turns the page" has a page before; "becomes a butterfly" has no butterfly."""
-        return np.definite or np.determiner in self.lex["possessive"]
 
     def on_pronoun(self, phrase: Phrase, rest: list[Phrase]) -> None:
         self.reflexive = phrase.word.endswith(("self", "selves"))
@@ -201,12 +181,8 @@ class SceneWriter:
         self.verb_before = self.verb.event if self.verb else ""
         self.reflexive = False
         self.verb = verb
-        leaves = verb.lemma in LEAVES and after_comma and verb.word.endswith("ing")
-        makes = verb.event == "result" and bool(rest) and rest[0].kind in ("np", "adv", "pron")
-        makes |= verb.lemma in EMITS and bool(rest) and rest[0].word in ("out", "off", "through")
-        makes |= after_comma and verb.word.endswith("ing") and self.raises(verb, rest)
         ends = self.later and self.verb_before == "copula" and not verb.word.endswith("ing")
-        if makes or leaves or ends:  # "is soon covered with blossom"
+        if ends or makes_what_follows(verb, after_comma, rest):  # "is soon covered with blossom"
             self.dropping = True
         if self.frame.item is None or self.later or verb.negated:
             return
@@ -221,16 +197,13 @@ class SceneWriter:
                 self.frame.write_added(stance)
                 self.frame.item.posed = True
 
-    def raises(self, verb: VerbPhrase, rest: list[Phrase]) -> bool:
-        """ ", kicking up spray", but not ", kicking up her heels"."""
-        thing = rest[1] if len(rest) > 1 and rest[0].word == "up" else None
-        return verb.lemma in RAISES and isinstance(thing, NounPhrase) and not thing.determiner
-
     # -- adjectives, adverbs, directions --
     def on_adjective(self, phrase: Phrase, rest: list[Phrase]) -> None:
         became = self.became and self.pending == "and"  # "goes limp and slimy"
         self.became = self.acted and self.before == "verb"
-        become = became or self.acted and (self.verb.event == "change" or self.later or not self.pending)
+        become = became or (
+            self.acted and (self.verb.event == "change" or self.later or not self.pending)
+        )
         if self.frame.item is None or self.dropping or self.camera or become:
             self.frame.remove(phrase)
             return
@@ -351,19 +324,14 @@ class SceneWriter:
             subject.gained += [t.lower for t in target.tokens]
         elif word == "from" and isinstance(target, NounPhrase):
             self.write_place("as", target)
-        elif word in ("into", "to", "towards", "toward") or self.later or self.gains(word, target):
+        elif (
+            word in ("into", "to", "towards", "toward")
+            or self.later
+            or is_gained(self.verb, word, target)
+        ):
             self.frame.remove(prep, target)
         else:
             self.write_place(prep.text, target)
-
-    def gains(self, prep: str, target: Phrase) -> bool:
-        """ "becomes stained with coffee", "a meadow full of poppies", "doubles in size"."""
-        if prep == "in":
-            return isinstance(target, NounPhrase) and target.head in self.lex["measure"]
-        if prep == "with":
-            bare = target.kind == "adj" or not getattr(target, "determiner", "")
-            return "link" in self.verb.flags or bare  # "glazes over with ice"
-        return prep in ("with", "of", "as") and "link" in self.verb.flags
 
     def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
         if prep.word == "with" and "fills" in self.verb.flags and self.before == "verb":
@@ -372,7 +340,7 @@ class SceneWriter:
         if self.before == "verb" and self.verb.flags.get("gains") == prep.word:
             self.frame.remove(prep, np)  # "takes on a rosy hue"
             return
-        if np.head in self.lex["event"] or self.makes(prep.word, np):
+        if is_made(self.verb, prep.word, np, self.frame.item, self.reflexive):
             self.frame.remove(prep, np)
             return
         placed = self.frame.item is not None and self.frame.item.placed > 0
@@ -381,20 +349,6 @@ class SceneWriter:
             self.frame.remove(prep, np)
         else:
             self.frame.write_placed(form, np)
-
-    def makes(self, prep: str, np: NounPhrase) -> bool:
-        """ "frizzes into tight curls", "land in a pyramid": what a thing becomes by itself."""
-        if np.definite or self.frame.item is None:
-            return False
-        if prep == "in" and np.tail and np.head in self.lex["in_a"]:
-            return True  # "in a cloud of dust"
-        if prep in ("in", "into") and np.head in self.lex["formation"]:
-            return "arrives" in self.verb.flags or (self.verb.moves and is_plural(np.head))
-        if prep == "into" and self.reflexive:
-            return True  # "spins itself into a cocoon"
-        alone = not self.frame.item.animate and self.frame.item.placed == 0
-        unknown = self.verb.event == "action" and self.verb.word not in self.lex.verbs
-        return prep in ("into", "up into", "down into") and unknown and alone
 
     # -- words between clauses --
     def on_link(self, phrase: Phrase, rest: list[Phrase]) -> None:

@@ -2,14 +2,8 @@
 
 from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
-from .verb_tags import BECOMES, is_plural
 
 GOALS = frozenset({"on", "in", "at", "under", "upon"})  # of a verb that arrives
-ABSTRACT = frozenset(
-    ("take", "give", "make", "lose", "gain", "gather", "keep", "change", "shift", "catch", "hold", "set")
-)  # with a bare noun: "gives way", "gathers speed"
-POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
-LIGHT = frozenset({"take", "make", "give", "do"})
 PARTICLES = frozenset({"on", "off", "up", "down", "out"})
 
 
@@ -67,25 +61,6 @@ def still_form(verb: VerbPhrase, has_object: bool) -> str:
     forms = (w for w, v in lexicon().verbs.items() if v.lemma == verb.lemma and "ing" in v.forms)
     best = max if len(verb.lemma) <= 4 else min  # sitting, not siting; covering, not coverring
     return best(forms, key=len, default=verb.word)
-
-
-def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
-    """ "takes aim", "gives a hug": the verb says nothing, and its object is what is done. And
-    "falls silent", where it is what becomes of the subject."""
-    if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
-        return True
-    if verb.lemma in ABSTRACT and len(np.tokens) == 1 and np.head in lexicon()["abstract"]:
-        return True
-    known = lexicon().verbs.get(np.head)
-    if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:
-        return False
-    bare = not np.determiner
-    return "base" in known.forms and (bare or np.head not in lexicon()["noun_first"])
-
-
-def is_rising(verb: VerbPhrase, rest: list[Phrase]) -> bool:
-    """ "stands up", "sits down": a motion, where "stands" is a state."""
-    return verb.lemma in POSTURES and bool(rest) and rest[0].text.lower() in ("up", "down")
 
 
 def is_subject(rest: list[Phrase]) -> bool:

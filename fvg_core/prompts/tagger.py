@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .adjectives import (
+    is_bare_adjective,
+    is_comparative,
+    is_described,
+    is_look,
+    is_participle,
+    name_headless,
+)
 from .lexicon import Lexicon, lexicon
+from .missing_verbs import missing_verb
 from .tokens import STOPS, Token
 from .verb_tags import (
     BEFORE_NOUN,
@@ -18,12 +27,11 @@ from .verb_tags import (
     Left,
     acts_next,
     has_verb,
-    is_plural,
     ing_tag,
     is_base_verb,
+    is_plural,
     is_third_person,
     is_unknown_verb,
-    missing_verb,
     past_tag,
 )
 
@@ -45,10 +53,6 @@ CLOSED = (  # section of the word lists -> tag, first match wins
 )
 FRONTED = ("after", "before", "once")  # open a clause of time at the start of a sentence
 MOST_MISSING = 3  # verbs of one sentence that are found afterwards
-MATERIALS = frozenset(
-    ("stone", "glass", "metal", "paper", "brick", "crystal", "marble", "plastic", "leather", "clay")
-)
-ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "colored", "coloured")
 
 
 def tag(tokens: list[Token]) -> list[Token]:
@@ -94,20 +98,11 @@ def read_open(tokens: list[Token], lex: Lexicon) -> None:
             token.tag = "noun"  # "a watering can"
         elif token.tag == "adv" and is_look(token, left, following, lex):
             token.tag = "adj"  # "a burly lumberjack"
-        elif token.lower == "one" and left.prev in ("det", "adj") or is_rest(token, left):
+        elif (token.lower == "one" and left.prev in ("det", "adj")) or is_rest(token, left):
             token.tag = "noun"  # "the plain one sinks", "three more scuttle out"
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
         move(left, token)
-
-
-def is_look(token: Token, left: Left, following: list[Token], lex: Lexicon) -> bool:
-    """A word in -ly before a noun, and not before what it could say more of."""
-    if not token.lower.endswith("ly") or left.prev not in BEFORE_NOUN or not following:
-        return False
-    after = following[0]
-    described = after.lower in lex["adjectives"] | lex["participles"] or is_participle(after.lower)
-    return after.tag == OPEN and not described and not after.lower.endswith(("ing", "en", "n"))
 
 
 def is_named(token: Token, left: Left, lex: Lexicon) -> bool:
@@ -126,30 +121,6 @@ def sentences(tokens: list[Token]) -> Iterator[tuple[int, list[Token]]]:
         if token.tag == ".":
             yield start, tokens[start:i]
             start = i + 1
-
-
-def name_headless(tokens: list[Token]) -> None:
-    """An adjective with a determiner and no noun is the noun: "an orange", "a piece of glass"."""
-    for i, token in enumerate(tokens):
-        after = tokens[i + 1].tag if i + 1 < len(tokens) else "."
-        if token.lower in MATERIALS and token.tag == "adj" and _is_odd_adjective(tokens, i, after):
-            token.tag = "noun"
-        if token.tag == "adj" and after not in (*BEFORE_NOUN, "noun", "conj", ","):
-            start = i
-            while start and tokens[start - 1].tag in ("adj", "ing-adj"):
-                start -= 1
-            before = tokens[start - 1] if start else token
-            opens = start < i and (start == 0 or before.tag == ".") and after in ("prep", "verb", "be")
-            if before.tag in ("det", "poss", "num") or before.lower == "of" or opens:
-                token.tag = "noun"  # "wet concrete on the pavement", too
-
-
-def _is_odd_adjective(tokens: list[Token], i: int, after: str) -> bool:
-    """ "a mossy stone": an adjective of no list before a material that is a thing here."""
-    before = tokens[i - 1] if i else tokens[i]
-    return (
-        before.tag == "noun" and before.lower.endswith("y") and after not in (*BEFORE_NOUN, "noun")
-    )
 
 
 def is_infinitive(following: list[Token], lex: Lexicon) -> bool:
@@ -215,11 +186,6 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
     return token.tag
 
 
-def is_bare_adjective(following: list[Token], lex: Lexicon) -> bool:
-    alone = len(following) < 2 or following[1].tag != OPEN
-    return bool(following) and following[0].lower in lex["adjectives"] and alone
-
-
 def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> str:
     word, after = token.lower, following[0] if following else None
     pair = f"{word} {after.lower}" if after else ""
@@ -257,28 +223,6 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> 
     if word in lex["adjectives"] or is_described(word):
         return "adj"
     return "adj" if is_comparative(word, lex) else "noun"
-
-
-def is_described(word: str) -> bool:
-    """ "colourless", "greenish", but not "jellyfish"."""
-    return word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6 and not word.endswith("fish")
-
-
-def is_participle(word: str) -> bool:
-    """ "braided", but not "bed" or "reed"."""
-    stem = word.removesuffix("ed")
-    return stem != word and not word.endswith("eed") and any(c in "aeiouy" for c in stem)
-
-
-def is_comparative(word: str, lex: Lexicon) -> bool:
-    """ "greener", "wider", "bigger", "rustier"."""
-    for ending in ("er", "est"):
-        stem = word.removesuffix(ending)
-        if stem != word and len(stem) > 2:
-            known = (stem, stem + "e", stem[:-1], stem[:-1] + "y")
-            if any(form in lex["adjectives"] for form in known):
-                return True
-    return False
 
 
 def move(left: Left, token: Token) -> None:

@@ -1,0 +1,87 @@
+"""What a verb makes: a thing, a state or a deed that the first frame does not show."""
+
+from .lexicon import lexicon
+from .phrases import NounPhrase, Phrase, VerbPhrase
+from .scene import Item
+from .verb_tags import BECOMES, is_plural
+
+LEAVES = frozenset({"leave", "send", "cause", "make", "let", "turn"})  # ", sending up sparks"
+EMITS = frozenset({"let", "give", "send"})  # with "out": "lets out a butterfly"
+RAISES = frozenset({"kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss"})
+ABSTRACT = frozenset(  # with a bare noun: "gives way", "gathers speed"
+    (*("take", "give", "make", "lose", "gain", "gather", "keep"), "change", "shift", "catch")
+) | {"hold", "set"}
+LIGHT = frozenset({"take", "make", "give", "do"})
+POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
+
+
+def makes_what_follows(verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> bool:
+    """Whether all the rest of the clause comes of the verb: "reveals a stage", "lets out a moth",
+    ", leaving tracks", ", kicking up spray" (but not ", kicking up her heels")."""
+    first = rest[0] if rest else Phrase("", [])
+    if verb.event == "result":
+        return first.kind in ("np", "adv", "pron")
+    if rest and verb.lemma in EMITS and first.word in ("out", "off", "through"):
+        return True
+    if not after_comma or not verb.word.endswith("ing"):
+        return False
+    thing = rest[1] if len(rest) > 1 and first.word == "up" else None
+    raised = isinstance(thing, NounPhrase) and not thing.determiner
+    return verb.lemma in LEAVES or (verb.lemma in RAISES and raised)
+
+
+def is_later(verb: VerbPhrase, np: NounPhrase) -> bool:
+    """Whether a direct object is what the verb makes, a deed or a sound. "Turns the page" has a
+    page before; "becomes a butterfly" has no butterfly."""
+    was_there = np.definite or np.determiner in lexicon()["possessive"]
+    made = "link" in verb.flags and not was_there
+    return made or is_deed(verb, np) or np.head in lexicon()["event"]
+
+
+def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
+    """ "takes aim", "gives a hug": the verb says nothing, and its object is what is done. And
+    "falls silent", where it is what becomes of the subject."""
+    if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
+        return True
+    if verb.lemma in ABSTRACT and len(np.tokens) == 1 and np.head in lexicon()["abstract"]:
+        return True
+    known = lexicon().verbs.get(np.head)
+    if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:
+        return False
+    bare = not np.determiner
+    return "base" in known.forms and (bare or np.head not in lexicon()["noun_first"])
+
+
+def is_rising(verb: VerbPhrase, rest: list[Phrase]) -> bool:
+    """ "stands up", "sits down": a motion, where "stands" is a state."""
+    return verb.lemma in POSTURES and bool(rest) and rest[0].text.lower() in ("up", "down")
+
+
+def is_gained(verb: VerbPhrase, prep: str, target: Phrase) -> bool:
+    """Behind a verb of change: "becomes stained with coffee", "a meadow full of poppies",
+    "doubles in size", "glazes over with ice"."""
+    if prep == "in":
+        return isinstance(target, NounPhrase) and target.head in lexicon()["measure"]
+    if prep == "with" and (target.kind == "adj" or not getattr(target, "determiner", "")):
+        return True
+    return prep in ("with", "of", "as") and "link" in verb.flags
+
+
+def is_made(verb: VerbPhrase, prep: str, np: NounPhrase, item: Item | None, itself: bool) -> bool:
+    """Behind any other verb: "with a crash", "in a cloud of dust", "land in a pyramid",
+    "spins itself into a cocoon" (`itself`). `item` is what is said of the subject."""
+    lex = lexicon()
+    if np.head in lex["event"]:
+        return True
+    if np.definite or item is None:
+        return False
+    if prep == "in" and np.tail and np.head in lex["in_a"]:
+        return True
+    if prep in ("in", "into") and np.head in lex["formation"]:
+        return "arrives" in verb.flags or (verb.moves and is_plural(np.head))
+    if prep == "into" and itself:
+        return True
+    # A verb of no list, of a thing and without an object: "frizzes into tight curls".
+    alone = not item.animate and item.placed == 0 and not verb.passive
+    unknown = verb.event == "action" and verb.word not in lex.verbs
+    return prep in ("into", "up into", "down into") and unknown and alone
