@@ -178,11 +178,9 @@ class SceneWriter:
 
     def on_event(self, verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> None:
         self.frame.remove(verb)
-        self.verb_before = self.verb.event if self.verb else ""
         self.reflexive = False
         self.verb = verb
-        ends = self.later and self.verb_before == "copula" and not verb.word.endswith("ing")
-        if ends or makes_what_follows(verb, after_comma, rest):  # "is soon covered with blossom"
+        if makes_what_follows(verb, after_comma, rest):
             self.dropping = True
         if self.frame.item is None or self.later or verb.negated:
             return
@@ -218,7 +216,6 @@ class SceneWriter:
     def on_participle(self, phrase: Phrase, rest: list[Phrase]) -> None:
         if self.dropping or self.later or self.frame.item is None:
             self.frame.remove(phrase)
-            self.dropping |= self.later  # "is soon covered with blossom"
             return
         self.write_linked(phrase.text)
         self.verb = VerbPhrase("verb", phrase.tokens, phrase.word, "static")
@@ -368,6 +365,8 @@ class SceneWriter:
             self.frame.joint = ", and "
         elif kind == "later":
             self.later, self.pending = True, ","
+            copula = self.verb is not None and self.verb.event == "copula"
+            self.dropping |= copula and self.before == "verb"  # "is soon covered with blossom"
         elif kind == "until":
             self.dropping = True
         elif kind == "rel":

@@ -8,9 +8,6 @@ from .verb_tags import BECOMES, is_plural
 LEAVES = frozenset({"leave", "send", "cause", "make", "let", "turn"})  # ", sending up sparks"
 EMITS = frozenset({"let", "give", "send"})  # with "out": "lets out a butterfly"
 RAISES = frozenset({"kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss"})
-ABSTRACT = frozenset(  # with a bare noun: "gives way", "gathers speed"
-    (*("take", "give", "make", "lose", "gain", "gather", "keep"), "change", "shift", "catch")
-) | {"hold", "set"}
 LIGHT = frozenset({"take", "make", "give", "do"})
 POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
 
@@ -43,7 +40,8 @@ def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
     "falls silent", where it is what becomes of the subject."""
     if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
         return True
-    if verb.lemma in ABSTRACT and len(np.tokens) == 1 and np.head in lexicon()["abstract"]:
+    spent = verb.lemma in lexicon()["spent"] and len(np.tokens) == 1
+    if spent and np.head in lexicon()["abstract"]:
         return True
     known = lexicon().verbs.get(np.head)
     if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:

@@ -98,8 +98,8 @@ def read_open(tokens: list[Token], lex: Lexicon) -> None:
             token.tag = "noun"  # "a watering can"
         elif token.tag == "adv" and is_look(token, left, following, lex):
             token.tag = "adj"  # "a burly lumberjack"
-        elif (token.lower == "one" and left.prev in ("det", "adj")) or is_rest(token, left):
-            token.tag = "noun"  # "the plain one sinks", "three more scuttle out"
+        elif is_rest(token, left, following):
+            token.tag = "noun"
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
         move(left, token)
@@ -110,8 +110,12 @@ def is_named(token: Token, left: Left, lex: Lexicon) -> bool:
     return left.prev in BEFORE_NOUN or f"{left.word} {token.lower}" in lex.pairs
 
 
-def is_rest(token: Token, left: Left) -> bool:
-    return token.lower == "more" and left.prev == "num"
+def is_rest(token: Token, left: Left, following: list[Token]) -> bool:
+    """A number word for a thing: "the plain one sinks", "one going left", "three more scuttle"."""
+    if token.lower == "more":
+        return left.prev == "num"
+    goes = bool(following) and following[0].lower.endswith("ing")
+    return token.lower == "one" and (left.prev in ("det", "adj") or (left.prev == "," and goes))
 
 
 def sentences(tokens: list[Token]) -> Iterator[tuple[int, list[Token]]]:

@@ -166,7 +166,8 @@ def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex:
     if left.prev == "rel" and left.subject_plural:  # "pigeons that flap around her bench"
         return closed_next
     if not left.head:
-        linked = left.prev in ("conj", "later", ",", "adv") and left.form == "base"
+        shared = "base" in (left.form, left.finite)
+        linked = left.prev in ("conj", "later", ",", "adv") and shared
         start = left.prev == "." and word in lex["camera_verb"]
         plural_subject = left.prev in ("pron", "rel", "adv", ",") and left.subject_plural
         looks = after is not None and after.lower in lex["adjectives"]
