@@ -146,6 +146,8 @@ class SceneWriter:
     def on_verb(self, verb: VerbPhrase, rest: list[Phrase]) -> None:
         after_comma, self.pending = self.pending == ",", ""
         self.clause_verbs += 1
+        if is_rising(verb, rest):
+            verb.event = "action"
         if self.camera or self.starts_camera(verb):
             self.camera = True
             self.dropping |= verb.event == "result"
@@ -153,7 +155,7 @@ class SceneWriter:
             self.frame.remove(verb)
         elif self.dropping:
             self.frame.remove(verb)
-        elif verb.event in ("static", "copula") and not self.later and not is_rising(verb, rest):
+        elif verb.event in ("static", "copula") and not self.later:
             self.on_state(verb, rest)
         else:
             self.on_event(verb, after_comma, rest)

@@ -87,6 +87,35 @@ def test_the_score_sees_lost_counts_attributes_and_bindings():
             "Two wrestlers in a crowded hall, poised before the action.",
         ),
         ("A crane lowers a beam.", "A crane with a beam."),
+        # What comes of it.
+        ("A truck skids along a track, kicking up dust.", "A truck along a track."),
+        ("A box opens to show a golden ring.", "A box."),
+        ("A man breaks a stick in half.", "A man with a stick, poised before the action."),
+        ("A worm spins itself into a cocoon.", "A worm."),
+        ("A lid lifts and lets out a moth.", "A lid."),
+        ("A bush is soon covered with white snow.", "A bush."),
+        ("The pond glazes over with ice.", "The pond."),
+        ("A leaf goes limp and slimy.", "A leaf."),
+        # Deeds that are nouns.
+        ("A drum falls off a table with a crash.", "A drum high in the frame on a table."),
+        ("A car gathers speed and passes a bus.", "A car near a bus."),
+        ("A horse gallops off in a cloud of dust.", "A horse standing, poised before the action."),
+        # A second verb of the subject, also behind a helper, and verbs of number words.
+        ("The pot tips and rolls away.", "The pot."),
+        (
+            "A letter is blown off a desk and lands on a rug.",
+            "A letter on a desk, near a rug.",
+        ),
+        (
+            "Two cats sleep while a third climbs a tree.",
+            "Two cats sleeping, and a third at the foot of a tree.",
+        ),
+        ("Two rams butt heads.", "Two rams with heads."),
+        # States that look like motions, and motions that look like states.
+        ("A man in hiking boots stands up.", "A man in hiking boots, poised before the action."),
+        ("A burly lumberjack sits.", "A burly lumberjack sitting."),
+        ("A waiter carries a tray.", "A waiter holding a tray, poised before the action."),
+        ("A chef fries an egg in a pan.", "A chef with an egg in a pan, poised before the action."),
     ],
 )
 def test_examples(prompt, expected):

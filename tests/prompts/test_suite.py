@@ -27,6 +27,10 @@ LATER = read_suite(Path(__file__).with_name("later_prompts.jsonl"))
 # first sight the rules leaked .283, .213, .203, .123 and .157 of them; as they were before all that
 # .283, .227, .257, .123 and .243. They were improved after each part.
 FRESH = read_suite(Path(__file__).with_name("fresh_prompts.jsonl"))
+# What the rules were improved on after that: .206, .271, .163, .085, .152, .072 at first sight.
+TUNED = read_suite(Path(__file__).with_name("tuned_prompts.jsonl"))
+# By somebody who did not know the rules; scored once, and nothing was improved on it.
+UNSEEN = read_suite(Path(__file__).with_name("unseen_prompts.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
     "motion_binding",
@@ -53,12 +57,14 @@ def test_it_has_twenty_of_each_category_half_of_them_held_out():
     assert Counter((c.category, c.half) for c in SUITE) == {
         (category, half): 10 for category in CATEGORIES for half in ("tuned", "held_out")
     }
-    prompts = [c.prompt for c in [*SUITE, *LATER, *FRESH]] + [c["prompt"] for c in EARLIER]
+    prompts = [c.prompt for c in [*SUITE, *LATER, *FRESH, *TUNED, *UNSEEN]] + [
+        c["prompt"] for c in EARLIER
+    ]
     assert len(set(prompts)) == len(prompts)
 
 
 def test_expectations_are_words_of_the_prompt():
-    for case in [*SUITE, *LATER, *FRESH]:
+    for case in [*SUITE, *LATER, *FRESH, *TUNED, *UNSEEN]:
         said = case.prompt.lower()
         for entity in case.entities:
             assert all(word in said for word in (entity["noun"], *entity["attributes"])), case
@@ -86,12 +92,14 @@ def test_the_scorer_sees_each_fault(text, measures):
 @pytest.mark.parametrize(
     ("cases", "most_leaked"),
     [
-        ([case for case in SUITE if case.half == "tuned"], 0.02),
-        ([case for case in SUITE if case.half == "held_out"], 0.02),
+        ([case for case in SUITE if case.half == "tuned"], 0.01),
+        ([case for case in SUITE if case.half == "held_out"], 0.01),
         (LATER, 0.02),
-        (FRESH, 0.065),
+        (FRESH, 0.04),
+        (TUNED, 0.03),
+        (UNSEEN, 0.125),
     ],
-    ids=["tuned", "held_out", "later", "fresh"],
+    ids=["tuned", "held_out", "later", "fresh", "tuned_later", "unseen"],
 )
 def test_the_rules(cases, most_leaked):
     scored, _ = score(cases, Rewriting())
@@ -99,6 +107,7 @@ def test_the_rules(cases, most_leaked):
     report = "\n".join([*table(found), *found["wrong"]])
     assert found["all"]["entities"] >= 0.95, report
     assert found["all"]["counts"] >= 0.95, report
+    assert found["all"]["attributes"] >= 0.95, report
     assert found["all"]["leaked"] <= most_leaked, report
 
 
