@@ -140,7 +140,7 @@ def sends(content: bytes) -> Handler:
 
 
 async def hangs(request: web.Request) -> web.Response:
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
     return web.Response()
 
 

@@ -197,8 +197,13 @@ class Chat(io.ComfyNode):
         messages = [llm.Message("system", system), llm.Message("user", prompt, seen)]
         sampling = llm.Sampling(seed, max_tokens, temperature)
         ticks = []
+        # There once the model is at work.
+        sign = Path(folder_paths.get_temp_directory(), f"{nonce}.working")
+        sign.parent.mkdir(exist_ok=True)
 
         def tick():
+            if not ticks:
+                sign.touch()
             ticks.append(1)
             model_management.throw_exception_if_processing_interrupted()
 
