@@ -45,7 +45,7 @@ class ServerModel:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self.name = f"server: {config.model}"
+        self.name = f"server: {_shown(config.model)}"
         stamp = f"{config.url.get_secret_value()} {config.model}"
         self.key = f"server {hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
         self.sees = config.sees
@@ -155,6 +155,13 @@ class ServerModel:
 
     def _error(self, what: str) -> LanguageModelError:
         return LanguageModelError(f"the language model ({self.name}) {what}")
+
+
+def _shown(model: str) -> str:
+    """A model's name for reports; of one that is named by its path, the last part."""
+    path = model.replace("\\", "/")
+    absolute = path.startswith(("/", "~")) or path[1:3] == ":/"
+    return path.rstrip("/").rpartition("/")[2] if absolute else model
 
 
 def _body(model: str, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..files import write_whole
 from .instructions import Instructions
 from .types import Options, Rewrite
 
-FORMAT = 2  # of the files, and of the checks that made them
+FORMAT = 3  # of the files, and of the checks that made them
 _LARGEST = 1_000_000  # bytes of one entry
 
 

@@ -51,7 +51,8 @@ def read_wanted(prompt: str) -> Wanted:
     )
     phrases = read_phrases(tag(tokenise(prompt)))
     verbs = [p for p in phrases if isinstance(p, VerbPhrase)]
-    actions = {v.lemma for v in verbs if v.event in LEFT_OVER or v.event == "motion"}
+    verbs = [v for v in verbs if v.flags.get("object") != "holding"]  # "carrying" can be a pose
+    actions = {v.lemma for v in verbs if v.event in LEFT_OVER}
     shown = {t.lower for t in tokenise(rewrite.first_frame_prompt)}
     later = _later_words(phrases) - shown - actions
     return Wanted(tuple(e for e in entities if not _doubtful(e)), frozenset(actions), later)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import chat_servers as servers
@@ -19,7 +21,7 @@ import small_chat_clips as small
 from graphs import PROMPT as GEOMETRIC
 from graphs import Builder
 
-from fvg_core.bench.client import RunError
+from fvg_core.bench.client import InterruptedRunError, RunError
 from tests.prompts import tiny_rewriter as tiny
 from tests.prompts.replaying import GOOD, GOOD_TEXT, OTHER_TEXT, PROMPT, as_json
 
@@ -27,20 +29,29 @@ pytestmark = pytest.mark.host
 
 NODE = "FVGFirstFramePromptRewriter"
 FIRST, VIDEO, REPORT = 0, 1, 2
+LONG_S = 60  # an interrupt that takes longer came to nothing
 
 
 class Recorded:
-    """An OpenAI-compatible server: gives `replies` in turn and keeps what it was asked."""
+    """An OpenAI-compatible server: gives `replies` in turn and keeps what it was asked.
+
+    While `hangs`, it keeps those waiting for whom it has no reply.
+    """
 
     def __init__(self) -> None:
         self.replies: list[str] = []
         self.asked: list[dict] = []
+        self.hangs = False
+        self.gone = Event()
         recorded = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 size = int(self.headers["Content-Length"])
                 recorded.asked.append(json.loads(self.rfile.read(size)))
+                if recorded.hangs and not recorded.replies:
+                    recorded.gone.wait(LONG_S)
+                    return
                 status = 200 if recorded.replies else 404
                 text = recorded.replies.pop(0) if recorded.replies else ""
                 message = {"role": "assistant", "content": text}
@@ -77,6 +88,7 @@ def chat(chat_config) -> Iterator[Recorded]:
     Thread(target=recorded.http.serve_forever, daemon=True).start()
     chat_config(url=recorded.url, model="recorded", key="sk-secret")
     yield recorded
+    recorded.gone.set()
     recorded.http.shutdown()
     recorded.http.server_close()
 
@@ -162,6 +174,23 @@ def test_a_list_of_prompts_by_a_chat_server_with_a_video_prompt(node, chat):
     assert texts[VIDEO] == [moves] * 2
 
 
+def test_a_list_is_interrupted_in_the_middle_and_goes_on_from_there(node, chat):
+    prompts = [PROMPT, PROMPT + "  "]
+    chat.replies, chat.hangs = [GOOD], True
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(node.run, prompts, backend="server", seed=15)
+        while len(chat.asked) < 2:
+            assert not run.done(), run.result()
+            time.sleep(0.05)
+        node.client.interrupt()
+        with pytest.raises(InterruptedRunError):
+            run.result(timeout=LONG_S)
+    chat.replies = [GOOD]
+    texts, _ = node.run(prompts, backend="server", seed=15)
+    assert texts[FIRST] == [GOOD_TEXT] * 2
+    assert len(chat.asked) == 3  # the first was not asked for again
+
+
 def test_no_server_is_an_error_or_the_rules(node, chat):
     said = node.error(backend="server", seed=13)
     assert chat.url not in said
@@ -198,6 +227,8 @@ def test_a_server_that_comes_later_is_asked_and_another_model_too(node, chat, co
         ({"video_prompt": "upsampled"}, "language model"),
         ({"edited": "not json"}, "'edited' holds 8 characters"),
         ({"min_words": 90, "max_words": 30}, "90 to 30 words"),
+        ({"prompt": " \n "}, "The prompt is empty"),
+        ({"prompt": "then"}, "names nothing"),
     ],
 )
 def test_what_cannot_be_done_says_what_to_do(node, widgets, words):

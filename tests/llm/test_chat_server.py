@@ -147,6 +147,21 @@ def test_the_request_stands_in_the_openai_form():
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("qwen2.5:7b-instruct", "qwen2.5:7b-instruct"),
+        ("Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("/models/Tiny", "Tiny"),
+        ("C:\\models\\Tiny\\", "Tiny"),
+    ],
+)
+def test_a_report_names_no_folder_of_the_machine(model, shown):
+    config = ServerConfig(url="http://127.0.0.1:1/v1", model=model)
+    with open_server(config) as opened:
+        assert opened.name == f"server: {shown}"
+
+
 def test_it_works_inside_a_running_loop():
     import asyncio
 

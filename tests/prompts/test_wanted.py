@@ -16,6 +16,7 @@ from fvg_core.prompts.wanted import Wanted, is_english, read_wanted
         ("A girl opens a box while a cat sleeps.", {"open"}, set()),
         ("A man turns the page and a red car waits.", {"turn"}, set()),
         ("A vase stands on a table.", set(), set()),
+        ("A waiter carries a tray.", set(), set()),  # a pose, if it stands in the text
     ],
 )
 def test_actions_and_later_states(prompt, actions, later):
