@@ -45,7 +45,7 @@ def comfy_at(url: str) -> psutil.Process:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for temporary files in which the names of Ray's sockets fit."""
-    with tempfile.TemporaryDirectory(prefix="fvg", dir="/tmp", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="fvg", ignore_cleanup_errors=True) as name:
         monkeypatch.setenv("TMPDIR", name)
         monkeypatch.setenv("RAY_TMPDIR", name)
         yield Path(name)
