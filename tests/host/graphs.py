@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from fvg_core.bench.client import ComfyClient
+
 Graph = dict[str, dict[str, Any]]
 
 PROMPT = "a red circle moves right and a blue square stays still on a gray background"
 LORA = "fvg_tiny_anchor_lora.safetensors"
 SIZE, LENGTH, LATENT_FRAMES = 64, 17, 5
+
+
+def forget(client: ComfyClient) -> None:
+    """Run another job, after which the host has no results of the one before."""
+    other = Builder()
+    text = other.add("PrimitiveString", value="x")
+    other.add("PreviewAny", source=[text, 0])
+    client.run(other.graph)
 
 
 class Builder:

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 import torch
-from graphs import LATENT_FRAMES, SIZE, Builder
+from graphs import LATENT_FRAMES, SIZE, Builder, forget
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -161,7 +161,7 @@ def test_drawing_can_be_interrupted(client):
 def test_the_same_graph_twice_gives_the_same_video(client, comfy):
     found = []
     for _ in range(2):
-        client.post("/free", {"unload_models": True, "free_memory": True})
+        forget(client)
         graph, name = anchored(), f"twice-{uuid.uuid4().hex}"
         sampled = graph.sample(seed=11, sampler_name="dpmpp_2m_sde")
         graph.save(sampled, name)
