@@ -34,7 +34,7 @@ def choose(editor: Editor, *labels: str) -> dict:
     editor.page.evaluate(OPEN)
     for label in labels:
         entry = re.compile(f"^{re.escape(label)}")
-        editor.page.locator(".litemenu-entry", has_text=entry).last.click(timeout=10_000)
+        editor.page.locator(".litemenu-entry", has_text=entry).last.click()
     return editor.page.evaluate(VALUES)
 
 

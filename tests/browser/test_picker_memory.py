@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def desk(comfy: ComfyServer, editor: Editor) -> Iterator[Desk]:
-    editor.page.set_default_timeout(30_000)
     with ComfyClient(comfy.url) as client:
         yield Desk(editor, client)
 

@@ -15,7 +15,6 @@ from fvg_core.bench.workflow import load_workflow
 from fvg_core.image import read_choices
 from tests.browser.conftest import Editor
 from tests.browser.picker_desk import SEEDS, WAITING, Desk, place_of_the_picker, waiting
-from tests.host.graphs import Builder
 from tests.host.picking import Picking
 
 pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(600)]
@@ -25,7 +24,6 @@ TEMPLATE = PACK / "workflows" / "fvg_tiny.json"
 
 @pytest.fixture(scope="module")
 def desk(comfy: ComfyServer, editor: Editor) -> Iterator[Desk]:
-    editor.page.set_default_timeout(30_000)
     with ComfyClient(comfy.url) as client:
         yield Desk(editor, client)
 
@@ -176,21 +174,16 @@ def test_several_marked_go_on_together(desk: Desk) -> None:
     assert ": 0, 2" in desk.wait_status("Candidates 0, 2 chosen")["choice"]
 
 
-def test_a_pick_while_another_job_runs(desk: Desk) -> None:
+def test_a_pick_while_another_job_runs(desk: Desk, comfy: ComfyServer) -> None:
     waiting(desk)
-    other = Builder()
-    other.world(lora=False)
-    other.inject(image=other.pictures())
-    other.save(other.sample(steps=80), "busy")
-    busy = desk.client.submit(other.graph)
-    while not desk.client.get("/queue")["queue_running"]:
-        desk.page.wait_for_timeout(50)
+    gate = {"class_type": "FVGGate", "inputs": {"name": "gate-picker"}}
+    busy = desk.client.submit({"1": gate})
     desk.click(1)
-    desk.page.wait_for_timeout(300)
-    queue = desk.client.get("/queue")
+    while not (queue := desk.client.get("/queue"))["queue_pending"]:
+        desk.page.wait_for_timeout(50)
     assert [item[1] for item in queue["queue_running"]] == [busy]
     assert len(queue["queue_pending"]) == 1
-    _, second = desk.finished(lambda: None, runs=2)
+    _, second = desk.finished((comfy.output / "gate-picker").touch, runs=2)
     assert desk.saved(second) == [1]
 
 
