@@ -28,10 +28,10 @@ FIRST_SIGHT = (
     "leakage .079 and .116. 220 more in richer English, in five parts "
     "(tests/prompts/fresh_prompts.jsonl): leakage .283, .213, .203, .123 and .157 at first sight. "
     "Six more parts with 404 prompts (tests/prompts/tuned_prompts.jsonl): .206, .271, .163, .085, "
-    ".152 and .072, each before the rules were improved on it. At last 154 prompts by somebody who "
-    "did not know the rules (tests/prompts/unseen_prompts.jsonl), scored once and not improved on: "
-    "entity recall .991, counts .992, attributes .974, leakage .122; the rules as they were before "
-    "the six parts had .989, .989, .969 and .206. So on prompts that nobody has looked at, expect "
+    ".152 and .072, each before the rules were improved on it. At last 154 prompts written "
+    "without knowledge of the rules (tests/prompts/unseen_prompts.jsonl), scored once and not "
+    "improved on: entity recall .991, counts .992, attributes .974, leakage .122; the rules as they were "
+    "before the six parts had .989, .989, .969 and .206. So on prompts that nobody has looked at, expect "
     "one word in eight of what happens later to be left over where the English is rich."
 )
 

@@ -44,18 +44,15 @@ def read_checklist(report: str) -> list[str]:
 
 
 def read_entities(report: str) -> list[dict[str, Any]]:
-    """What the rewriter found in the prompt; nothing where it found nothing. `makes_room` says
-    whether it added the position, so that a motion has room. Raises AnchorError for anything but
-    the rewriter's report."""
+    """What the rewriter found in the prompt; nothing where it found nothing. Raises AnchorError
+    for anything but the rewriter's report."""
     entities = _lines(report, "entities", "noun")
     if entities is None:
         raise AnchorError(
             f"report cannot be read ({report.strip()[:60]!r}); connect the output report of the "
             "First-Frame Prompt Rewriter."
         )
-    added = json.loads(report).get("added")
-    room = added if isinstance(added, list) else []
-    return [{**entity, "makes_room": entity.get("position") in room} for entity in entities]
+    return entities
 
 
 def _lines(report: str, part: str, needed: str) -> list[dict[str, Any]] | None:

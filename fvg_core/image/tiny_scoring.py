@@ -12,13 +12,8 @@ from .scoring import Score
 
 NOTHING_ELSE = "Is there nothing else in the picture?"
 Wanted = tuple[str, str, int]  # colour, shape, how many
-# Right and down, from where a mover starts.
-_WAYS = {
-    "on the left": (1, 0),
-    "on the right": (-1, 0),
-    "at the bottom": (0, -1),
-    "at the top": (0, 1),
-}
+Kind = tuple[str, str]  # colour, shape
+_STEPS = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1)}  # right and down
 
 
 def not_known(entities: Sequence[Mapping[str, Any]]) -> str | None:
@@ -38,12 +33,12 @@ def not_known(entities: Sequence[Mapping[str, Any]]) -> str | None:
 
 def tiny_questions(entities: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is asked about each picture: one question for each kind of object, one for the rest,
-    and one for each that is to move. Of entities that the tiny world knows."""
+    and one for each kind that is to move. Of entities that the tiny world knows."""
     questions = [
         f"Is there a {color} {shape}?" if count == 1 else f"Are there {count} {color} {shape}s?"
         for color, shape, count in _wanted(entities)
     ]
-    rooms = [f"Is there room for {e.get('text')} to move?" for e in entities if _step(e)]
+    rooms = [f"Is there room for a {' '.join(kind)} to move?" for kind in _moves(entities)]
     return [*questions, NOTHING_ELSE, *rooms]
 
 
@@ -54,31 +49,35 @@ def tiny_scores(
     from ..tiny.glance import glance, has_room
 
     wanted = _wanted(entities)
-    moves = {_kind(e)[0]: _step(e) for e in entities if _step(e)}
+    moves = _moves(entities)
     scores = []
     for picture in pictures:
         seen = glance(np.asarray(picture.convert("RGB")))
         kinds = [(one.color, one.shape) for one in seen]
         answers = [kinds.count((color, shape)) == count for color, shape, count in wanted]
         answers.append(len(seen) == sum(count for *_, count in wanted))
-        scores.append(Score((*answers, *(has_room(seen, moves, color) for color in moves))))
+        scores.append(Score((*answers, *(has_room(seen, moves, kind) for kind in moves))))
     return scores
 
 
-def _step(entity: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Where an object goes that the rewriter has placed opposite to its way."""
-    return _WAYS.get(str(entity.get("position"))) if entity.get("makes_room") is True else None
+def _moves(entities: Sequence[Mapping[str, Any]]) -> dict[Kind, tuple[int, int]]:
+    """The way that each kind of object goes; of one that goes several ways, the first."""
+    moves: dict[Kind, tuple[int, int]] = {}
+    for entity in entities:
+        if (step := _STEPS.get(str(entity.get("heading")))) and (kind := _kind(entity)):
+            moves.setdefault(kind, step)
+    return moves
 
 
 def _wanted(entities: Sequence[Mapping[str, Any]]) -> list[Wanted]:
-    wanted: dict[tuple[str, str], int] = {}
+    wanted: dict[Kind, int] = {}
     for entity in entities:
         kind, count = _kind(entity), entity.get("count")
         wanted[kind] = wanted.get(kind, 0) + (max(1, count) if isinstance(count, int) else 1)
     return [(*kind, count) for kind, count in wanted.items()]
 
 
-def _kind(entity: Mapping[str, Any]) -> tuple[str, str] | None:
+def _kind(entity: Mapping[str, Any]) -> Kind | None:
     """Colour and shape, or None for what is not of the tiny world."""
     from ..tiny.world import COLORS, SHAPES
 

@@ -22,7 +22,7 @@ from .tokens import STOPS, Token
 from .verb_tags import (
     BEFORE_NOUN,
     OPEN,
-    PARTICLES,
+    VERB_PARTICLES,
     SINGULAR,
     Left,
     acts_next,
@@ -169,7 +169,7 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
         return "noun"
     if word in lex["adjectives"] and left.prev in BEFORE_NOUN:
         return "adj"
-    if word in PARTICLES and left.prev == "verb" and is_bare_adjective(following, lex):
+    if word in VERB_PARTICLES and left.prev == "verb" and is_bare_adjective(following, lex):
         return "adv"  # "ends up pink"
     starts_noun = after is not None and after.tag in ("det", "poss", "num", "pron", OPEN, "adj")
     if token.tag == "dir" and word in lex.prepositions and starts_noun:

@@ -44,7 +44,8 @@ class Shape:
 
     def entity(self) -> Entity:
         count = 1 if self.article in ("a", "an", "the") else lexicon().numbers.get(self.article, 0)
-        return Entity(self.text, self.noun, count, self.attributes, self.position)
+        place = self.position, self.heading
+        return Entity(self.text, self.noun, count, self.attributes, *place)
 
 
 @dataclass

@@ -11,13 +11,15 @@ VIDEO_PROMPTS = ("original", "upsampled", "motion only")
 
 @dataclass(frozen=True)
 class Entity:
-    """One thing of the first frame. `count` is 0 where the prompt says no number ("some birds")."""
+    """One thing of the first frame. `count` is 0 where the prompt says no number ("some birds");
+    `heading` is the way it sets off, "left", "right", "up" or "down", where that is known."""
 
     text: str
     noun: str
     count: int
     attributes: tuple[str, ...]
     position: str | None
+    heading: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ FINITE = ("verb", "be", "aux")
 BEFORE_NOUN = ("det", "poss", "num", "adj", "ing-adj")
 SINGULAR = ("a", "an", "one", "another", "each", "every", "this", "that")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "last", "latter", "former")
-PARTICLES = ("up", "off", "away", "over", "out", "apart", "open", "shut")
+VERB_PARTICLES = ("up", "off", "away", "over", "out", "apart", "open", "shut")
 BECOMES = frozenset({"fall", "go", "come", "run"})  # "falls silent", "goes black"
 PLURAL = ("two", "several", "many", "some", "both", "these", "those", "few", "all")
 
@@ -142,16 +142,16 @@ def is_third_person(token: Token, left: Left, following: list[Token], lex: Lexic
     weak = left.verbs == 0 and left.head in lex["animate"] and "noun" in lex.verbs[word].flags
     if weak and len(following) > 1 and following[1].tag in ("prep", "."):
         return True  # "her grandson winds yarn onto a spool"
-    if left.verbs == 0 and not is_plural(left.head) and is_particle(following):
+    if left.verbs == 0 and not is_plural(left.head) and is_verb_particle(following):
         return True  # "the sky clouds over"
     return opens_object or not noun_first
 
 
-def is_particle(following: list[Token]) -> bool:
+def is_verb_particle(following: list[Token]) -> bool:
     """ "up", "off", "over" that open no place: "over and", but not "over the door"."""
     word = following[0].lower if following else ""
     after = following[1].tag if len(following) > 1 else "."
-    return word in PARTICLES and after not in ("det", "poss", "num", "pron", OPEN)
+    return word in VERB_PARTICLES and after not in ("det", "poss", "num", "pron", OPEN)
 
 
 def is_base_verb(token: Token, verb: Verb, left: Left, after: Token | None, lex: Lexicon) -> bool:
@@ -259,4 +259,9 @@ def is_passive(word: str, after: Token, lex: Lexicon) -> bool:
     """ "is beaten by", "is crumpled into": a thing is done, where "is tattooed" is a look."""
     if after.lower == "by":
         return True
-    return word.endswith(("ed", "en")) and after.lower in (*lex["away"], *PARTICLES, "to", "from")
+    return word.endswith(("ed", "en")) and after.lower in (
+        *lex["away"],
+        *VERB_PARTICLES,
+        "to",
+        "from",
+    )

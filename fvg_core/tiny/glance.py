@@ -24,6 +24,7 @@ TRAVEL = 0.32  # how far an object goes over a clip, a little less than drawn on
 OVERLAP = 0.05
 _MOMENTS = np.linspace(0, 1, 9)
 
+Kind = tuple[str, str]  # colour, shape
 Step = tuple[int, int]  # of one object: right, down
 
 
@@ -48,16 +49,16 @@ def glance(pixels: np.ndarray) -> list[Seen]:
     return [Seen(color, *found) for color, mask in masks.items() for found in _shapes(mask)]
 
 
-def has_room(seen: Sequence[Seen], moves: Mapping[str, Step], color: str) -> bool:
-    """Whether the objects of a colour can go their way: inside the picture, and into nothing.
+def has_room(seen: Sequence[Seen], moves: Mapping[Kind, Step], kind: Kind) -> bool:
+    """Whether the objects of a kind can go their way: inside the picture, and into nothing.
 
-    moves: by colour, what way its objects go; others rest.
+    moves: what way the objects of each kind go; others rest.
     """
     for u in _MOMENTS:
-        boxes = [(one.color, _moved(one.box, moves.get(one.color, (0, 0)), u)) for one in seen]
+        boxes = [(o[:2], _moved(o.box, moves.get(o[:2], (0, 0)), u)) for o in seen]
         for i, (mine, box) in enumerate(boxes):
             others = [other for j, (_, other) in enumerate(boxes) if j != i]
-            if mine == color and (box.min() < 0 or box.max() > 1 or _touches(box, others)):
+            if mine == kind and (box.min() < 0 or box.max() > 1 or _touches(box, others)):
                 return False
     return True
 

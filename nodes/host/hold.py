@@ -155,8 +155,10 @@ def _outer_sample(
 
 def _negative_prompts(guider) -> frozenset[UUID]:
     """The ids of what a guider weighs against. None where there are prompts of other kinds, such
-    as PerpNeg's empty one: their differences would be the anchor's."""
-    if guider.conds.keys() != {"positive", "negative"}:
+    as PerpNeg's empty one: their differences would be the anchor's; and none where a prompt is for
+    an area, whose id the host gives to what fills that area in the other branch."""
+    prompts = [prompt for prompts in guider.conds.values() for prompt in prompts]
+    if guider.conds.keys() != {"positive", "negative"} or any("area" in p for p in prompts):
         return frozenset()
     return frozenset(prompt["uuid"] for prompt in guider.conds["negative"])
 

@@ -168,6 +168,19 @@ def test_without_effect(runner):
     assert torch.equal(*videos(runner, [(graph, {"cfg": 3.0}) for graph, _ in given]))
 
 
+@pytest.mark.parametrize("branch", ["positive", "negative"])
+def test_a_prompt_for_an_area_keeps_the_anchor_everywhere(runner, branch):
+    """The host fills the area in the other branch under the same id."""
+    graphs = [world(wrapped=wrapped) for wrapped in ("", "after the injector")]
+    for graph in graphs:
+        area = graph.add(
+            "ConditioningSetArea", conditioning=getattr(graph, branch), strength=1.0,
+            width=64, height=64, x=0, y=0,
+        )  # fmt: skip
+        setattr(graph, branch, [area, 0])
+    assert torch.equal(*videos(runner, [(graph, {"cfg": 3.0}) for graph in graphs]))
+
+
 def test_guidance_of_more_than_two_prompts_keeps_the_anchor_everywhere(runner):
     """In PerpNeg's differences of three predictions the anchor would count as part of a prompt."""
     outcomes = []

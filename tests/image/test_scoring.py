@@ -109,11 +109,34 @@ def test_two_that_cross_have_no_room_and_the_border_takes_it():
     assert score.answers[3:] == (False, True)
 
 
-def test_a_place_is_no_motion():
-    said = "a red circle on the left stays still and a blue square stays still"
+@pytest.mark.parametrize(
+    ("said", "movers"),
+    [
+        ("a red circle on the left stays still and a blue square stays still", []),
+        ("a red circle on the left stays still and a blue square moves right", ["blue square"]),
+        ("a red circle on the right moves right", ["red circle"]),
+        (
+            "a red circle moves right and a red square moves left",
+            ["red circle", "red square"],
+        ),
+        ("a red circle moves right and a red circle moves left", ["red circle"]),
+    ],
+)
+def test_room_is_asked_for_what_moves_and_not_for_a_place(said, movers):
     entities = read_entities(json.dumps(rewrite(said, "rules", 0).report))
-    assert entities[0]["position"] == "on the left"
-    assert not any("room" in question for question in tiny_questions(entities))
+    questions = tiny_questions(entities)
+    rooms = [question for question in questions if "room" in question]
+    assert rooms == [f"Is there room for a {kind} to move?" for kind in movers]
+    (score,) = tiny_scores([picture(scenes(1, 2)[0])], entities)
+    assert len(score.answers) == len(questions)
+
+
+def test_one_that_starts_at_its_goal_has_no_room():
+    said = "a red circle on the right moves right"
+    entities = read_entities(json.dumps(rewrite(said, "rules", 0).report))
+    there = Scene((Thing("red", "circle", "moves right", 52, 32, 9, 20),), "gray")
+    (score,) = tiny_scores([picture(there)], entities)
+    assert score.answers == (True, True, False)
 
 
 def test_a_thing_too_many_is_seen():

@@ -85,7 +85,7 @@ def test_the_report_is_json_and_complete(prompt):
     assert {"backend": "rules", "seed": 3}.items() <= report.items()
     assert {"entities", "removed", "added", "checks", "seconds"} <= report.keys()
     for entity in report["entities"]:
-        assert entity.keys() == {"text", "noun", "count", "attributes", "position"}
+        assert entity.keys() == {"text", "noun", "count", "attributes", "position", "heading"}
     for verdict in report["checks"]:
         assert verdict.keys() == {"name", "passed", "detail"}
 
