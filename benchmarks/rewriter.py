@@ -30,9 +30,9 @@ FIRST_SIGHT = (
     "Six more parts with 404 prompts (tests/prompts/tuned_prompts.jsonl): .206, .271, .163, .085, "
     ".152 and .072, each before the rules were improved on it. At last 154 prompts written "
     "without knowledge of the rules (tests/prompts/unseen_prompts.jsonl), scored once and not "
-    "improved on: entity recall .991, counts .992, attributes .974, leakage .122; the rules as they were "
-    "before the six parts had .989, .989, .969 and .206. So on prompts that nobody has looked at, expect "
-    "one word in eight of what happens later to be left over where the English is rich."
+    "improved on: entity recall .991, counts .992, attributes .974, leakage .122; the rules as "
+    "they were before the six parts had .989, .989, .969 and .206. So on prompts that nobody has "
+    "looked at, expect one word in eight of what happens later to be left over where the English is rich."
 )
 
 

@@ -22,8 +22,8 @@ from .tokens import STOPS, Token
 from .verb_tags import (
     BEFORE_NOUN,
     OPEN,
-    VERB_PARTICLES,
     SINGULAR,
+    VERB_PARTICLES,
     Left,
     acts_next,
     has_verb,
