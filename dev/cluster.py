@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import threading
@@ -23,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from dev.host import PACK, Install, existing_install
-from dev.server import LOOPBACK, ComfyServer, termination_as_exit
+from dev.server import LOOPBACK, RAY_AUTH, ComfyServer, termination_as_exit
 from fvg_core.errors import BatchError, HostError
 
 START_S = 600.0  # for what the cluster is busy with, and for a cold start
 ANSWER_S = 5.0  # for a worker to say where it is
+AGAIN_S = 30.0  # before a worker that Ray has started again, in vain, asks for one more start
 LOOK_S = 0.5  # between looks whether a ComfyUI and its node are there
 STOP_S = 20.0
+TOKEN = uuid.uuid4().hex  # one for all, because Ray keeps the first that a process has used
 OBJECT_STORE = 80 << 20  # bytes, about the least; nothing of ours goes through it
 
 
@@ -42,7 +45,7 @@ class Worker:
 
     def __init__(self, name: str, client_node: str, root: Path, python: Path, gpu: bool) -> None:
         self.base = Path(tempfile.gettempdir()) / name
-        self.problem: HostError | None = None
+        self.problem: HostError | None = None  # of a first start; a later one ends the actor
         self._stopping = False
         self._stack = contextlib.ExitStack()
         if gpu:  # Ray counts it as one CPU, and would have torch use one thread
@@ -50,10 +53,14 @@ class Worker:
         device = "gpu" if gpu else "cpu"
         try:
             install, address = install_here(root, python), listening(client_node)
-            self.base.mkdir(mode=0o700, exist_ok=True)
+            own_folder(self.base)
+            self._stack.callback(shutil.rmtree, self.base, ignore_errors=True)
             self.server = ComfyServer(install, self.base, device=device, address=address)
             self._stack.enter_context(self.server)
         except HostError as error:
+            if _started_again():  # nobody asks for the problem any more
+                time.sleep(AGAIN_S)
+                os._exit(1)
             self.problem = error
             return
         threading.Thread(target=self._end_together, daemon=True).start()
@@ -77,7 +84,27 @@ class Worker:
     def stop(self) -> None:
         self._stopping = True
         self._stack.close()
-        shutil.rmtree(self.base, ignore_errors=True)
+
+
+def _started_again() -> bool:
+    import ray
+
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
+
+
+def own_folder(path: Path) -> None:
+    """Make `path`, or leave it as it is; HostError if it is not a folder of ours.
+
+    In a folder that all share, anybody may have made it before.
+    """
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise HostError(
+            f"{path} is there already, and is not a folder of the user who runs Ray. Remove it, or "
+            "start this node with TMPDIR=/another/folder ray start ..."
+        )
 
 
 def install_here(root: Path, python: Path, environ: Mapping[str, str] = os.environ) -> Install:
@@ -186,7 +213,10 @@ def joined(address: str) -> Iterator[Any]:
     if not re.fullmatch(r"local|auto|[\w.-]+:\d+", address):
         raise BatchError(f"--ray {address!r} is not understood; expected local, auto or host:port.")
     if importlib.util.find_spec("ray") is None:
-        raise BatchError("--ray needs the package ray, which is not installed: pip install ray")
+        raise BatchError(
+            "--ray needs the package ray (the extra `ray`), which is not installed: "
+            "pip install 'ray>=2.60'"
+        )
     _knock(address)
     with contextlib.ExitStack() as stack:
         own = _of_ones_own(stack) if address == "local" else {}
@@ -203,7 +233,7 @@ def joined(address: str) -> Iterator[Any]:
                 logging_level=logging.ERROR,
                 **own,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise _not_joined(address, error) from error
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's handler prints a trace and exits
         yield ray
@@ -214,11 +244,24 @@ def _of_ones_own(stack: contextlib.ExitStack) -> dict[str, Any]:
 
     Its ports are open to the network whatever it is told, so they ask for a word nobody knows.
     """
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+    stack.enter_context(environment(dict(zip(RAY_AUTH, ("token", TOKEN), strict=True))))
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fvg-ray-"))
     own: dict[str, Any] = {"_temp_dir": folder, "object_store_memory": OBJECT_STORE}
     return {**own, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """`values` in os.environ; afterwards there is what was there before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _knock(address: str) -> None:

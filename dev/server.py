@@ -23,6 +23,7 @@ from fvg_core.errors import HostError
 
 CHILD = Path(__file__).with_name("child.py")
 LOOPBACK = "127.0.0.1"
+RAY_AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")  # of a worker's cluster, and no node's business
 # Proxies of the environment are for the internet, not for loopback.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -111,6 +112,8 @@ class ComfyServer:
         command = [sys.executable, str(CHILD), str(os.getpid()), *self.command()]
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **self.env}
         env.pop("PYTHONPATH", None)  # `nodes` would be ours instead of the host's
+        for name in RAY_AUTH:
+            env.pop(name, None)
         if not self.install.managed:
             env["PYTHONDONTWRITEBYTECODE"] = "1"  # nothing of ours stays in a user's install
         with self.log.open("wb") as log:

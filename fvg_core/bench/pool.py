@@ -22,7 +22,7 @@ MOST_NEAR = 64  # jobs that wait for the server that has their beginnings
 @dataclass
 class Job:
     """A work on its way. `attempt` is part of its name on a server; `failures` and `losses`
-    count in this run; `placed` holds the servers that were given it."""
+    count in this run; `placed` names the servers that were given it."""
 
     work: Work
     attempt: int = 0

@@ -88,6 +88,9 @@ class Runner:
             if not server.alive:
                 await self._wait_for(server)
             job = await self.pool.take(server)
+            if not server.alive:  # it went away meanwhile, which is no loss of this job
+                self.pool.give_back(job)
+                continue
             try:
                 await self._do(server, job)
             except UnreachableError as error:
@@ -116,12 +119,12 @@ class Runner:
             while await server.failed_before(name):
                 job.attempt += 1  # in an earlier run; not to be taken for this one's
                 name = job.name(self.store.id)
-            if server.url in job.placed and name not in server.known:
+            if server.name in job.placed and name not in server.known:
                 job.losses += 1
             if job.losses > MOST_LOSSES:
                 self._drop(job, f"It was lost {job.losses} times, each time with its server.")
                 return
-            job.placed.add(server.url)
+            job.placed.add(server.name)
             await server.place(job.work, name)
             entry = await server.end_of(name)
             raise_failure(entry)

@@ -28,10 +28,11 @@ class ForgottenError(HostError):
 class Server:
     """A server that works for the batch `batch_id`.
 
-    `known` are prompt ids of this batch that it has already; `own` waits for jobs among them,
-    and `near` for jobs that would find on its disk what an earlier phase has made.
+    `name` is its first address, which stays where `url` changes. `known` are prompt ids of this
+    batch that it has already; `own` waits for jobs among them, and `near` for jobs that would find
+    on its disk what an earlier phase has made.
     `accept` is given its node types, and raises where it lacks what the batch needs. `where`
-    tells the address that the server of an address has by now; it may take seconds.
+    tells the address that the server of a name has by now; it may take seconds.
     """
 
     def __init__(
@@ -43,8 +44,8 @@ class Server:
     ) -> None:
         # The same client id in every run, so that a job of a killed run reports to its heir.
         self.remote = RemoteComfy(url, client_id=batch_id)
-        self.url, self.batch_id = self.remote.url, batch_id
-        self._accept, self._where, self._first_url = accept, where, url
+        self.name = self.url = self.remote.url
+        self.batch_id, self._accept, self._where = batch_id, accept, where
         self.version = "unknown"
         self.known: set[str] = set()
         self.own: deque[Any] = deque()
@@ -57,7 +58,7 @@ class Server:
     async def greet(self) -> None:
         """Ask who it is and what it has of ours; HostError if it is not a ComfyUI to use."""
         if self._where is not None:
-            self.url = self.remote.url = await asyncio.to_thread(self._where, self._first_url)
+            self.url = self.remote.url = await asyncio.to_thread(self._where, self.name)
         stats = await self.remote.system_stats()
         system = stats.get("system") if isinstance(stats, dict) else None
         if not isinstance(system, dict):

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from batches import ROOT, Batch, moving
 
-pytest.importorskip("ray", reason="Ray is not installed (the extra `batch`)")
+pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
 

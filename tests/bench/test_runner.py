@@ -1,0 +1,87 @@
+"""What becomes of a job that takes its server down, when something starts the server anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from fvg_core.bench.progress import Progress
+from fvg_core.bench.prompt_list import Entry
+from fvg_core.bench.runner import MOST_LOSSES, Patience, Runner
+from fvg_core.bench.servers import Server
+from fvg_core.bench.store import Store
+from fvg_core.bench.template import Work
+
+
+class Fragile:
+    """Answers as an idle ComfyUI, ends with each job, and comes back at another address."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    async def __aenter__(self) -> Fragile:
+        app = web.Application()
+        app.router.add_get("/system_stats", self.stats)
+        app.router.add_get("/history", self.nothing)
+        app.router.add_get("/queue", self.queue)
+        app.router.add_post("/prompt", self.end)
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.runner.cleanup()
+
+    async def start(self) -> None:
+        self.site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await self.site.start()
+        self.urls.append(f"http://127.0.0.1:{self.runner.addresses[-1][1]}")
+
+    async def stats(self, request: web.Request) -> web.Response:
+        return web.json_response({"system": {"comfyui_version": "0.30.0"}})
+
+    async def nothing(self, request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def queue(self, request: web.Request) -> web.Response:
+        return web.json_response({"queue_running": [], "queue_pending": []})
+
+    async def end(self, request: web.Request) -> web.Response:
+        former = self.site
+        await self.start()
+        await former.stop()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    def where(self, name: str) -> str:
+        assert name == self.urls[0]
+        return self.urls[-1]
+
+
+def test_a_job_that_ends_every_server_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also where each start has an address of its own, as on a cluster."""
+    monkeypatch.setattr("fvg_core.bench.servers.FIRST_PAUSE_S", 0.01)
+
+    async def drive() -> set[str]:
+        async with Fragile() as fragile:
+            server = Server(fragile.urls[0] + "/", store.id, where=fragile.where)
+            async with server.remote:
+                await server.greet()
+                with Progress(1, "videos") as report:
+                    runner = Runner(iter([work]), [server], store, report, Patience())
+                    await asyncio.wait_for(runner.run(), 20)
+            assert len(set(fragile.urls)) == 1 + MOST_LOSSES + 1
+            assert (server.name, server.url) == (fragile.urls[0], fragile.urls[-1])
+        return runner.aside
+
+    work = Work("a" * 64, Entry("a circle", 1), None, {}, None)
+    with Store(tmp_path) as store:
+        assert asyncio.run(drive()) == {work.key}
+    (line,) = map(json.loads, store.failed.read_text().splitlines())
+    assert line["error"] == f"It was lost {MOST_LOSSES + 1} times, each time with its server."
