@@ -59,6 +59,7 @@ class Worker:
             self._stack.enter_context(self.server)
         except HostError as error:
             if _started_again():  # nobody asks for the problem any more
+                print(error, file=sys.stderr, flush=True)
                 time.sleep(AGAIN_S)
                 os._exit(1)
             self.problem = error
