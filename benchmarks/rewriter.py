@@ -32,7 +32,8 @@ FIRST_SIGHT = (
     "without knowledge of the rules (tests/prompts/unseen_prompts.jsonl), scored once and not "
     "improved on: entity recall .991, counts .992, attributes .974, leakage .122; the rules as "
     "they were before the six parts had .989, .989, .969 and .206. So on prompts that nobody has "
-    "looked at, expect one word in eight of what happens later to be left over where the English is rich."
+    "looked at, expect one word in eight of what happens later to be left over where the English "
+    "is rich."
 )
 
 
