@@ -3,7 +3,8 @@
 `python -m benchmarks.options [--prompts 80]` animates the true first frame of held-out two-object
 scenes through a real ComfyUI, once as the sampler does by default and once for each candidate, with
 the same seeds. Writes `benchmarks/results/<date>/options.{jsonl,json,md}`. Interrupt and run again:
-it goes on. `--again` tries the candidates that won on fresh scenes (`options_again.*`).
+it goes on. `--again` tries the candidates that won on fresh scenes and writes `options_node.*`;
+`options_again.*` is the record of a forerunner of the node Anchor Options.
 
 A candidate wins where its difference from the default, over the scenes, is above 0 by more than
 the interval: 95% for all candidates together (Bonferroni).
@@ -237,7 +238,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.out or report.RESULTS / datetime.date.today().isoformat()
     folder.mkdir(parents=True, exist_ok=True)
-    done = folder / ("options_again.jsonl" if options.again else "options.jsonl")
+    done = folder / ("options_node.jsonl" if options.again else "options.jsonl")
     variants = (DEFAULT, *AGAIN) if options.again else VARIANTS
     count = options.prompts or (100 if options.again else 80)
     drawn = scenes(count, SCENES_AGAIN if options.again else SCENES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from dev.host import PACK
@@ -19,10 +20,15 @@ def describe_pack() -> dict[str, Any]:
     return {
         "version": version.group(1) if version else None,
         "commit": _git("describe", "--always", "--dirty", "--abbrev=40"),
-        "weights": {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(WEIGHTS.glob("*.safetensors"))
-        },
+        "weights": weight_hashes(WEIGHTS),
+    }
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weights file under a folder, LoRAs too, by its relative path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*.safetensors"))
     }
 
 

@@ -46,8 +46,7 @@ class AnchorScorer(io.ComfyNode):
                 io.String.Output(
                     display_name="scores",
                     tooltip="For the Anchor Picker. JSON: for each candidate a score from 0 to 1 "
-                    "and the answers; of a "
-                    "prompt that the tiny world does not know, a note.",
+                    "and the answers; of a prompt that the tiny world does not know, a note.",
                 )
             ],
         )

@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import signal
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
 from benchmarks.machine import describe
 from benchmarks.paper import cost, pictures, run, spread, tables
-from benchmarks.paper.ways import IMAGE_SAMPLING, LORA, SAMPLING
+from benchmarks.paper.ways import LORA
 from benchmarks.steps import PACKS
-from dev.host import PACK, prepare
-from dev.recipe import describe_pack
+from dev.host import prepare
+from dev.recipe import WEIGHTS, describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.errors import FVGError, WeightsError
-from fvg_core.files import write_whole
 from fvg_core.tiny.export import edition_of
 from fvg_core.tiny.lab.train.pipeline import EDITION
-
-WEIGHTS = PACK / "fvg_core" / "tiny" / "weights"
 
 
 def require_second_edition(weights: Path) -> None:
@@ -49,19 +45,17 @@ def require_second_edition(weights: Path) -> None:
 def measure(folder: Path, plan: run.Plan) -> dict[str, Any]:
     """Everything of a plan; rows and costs are kept in `folder` as they come."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "cost.json"
     with (
         tempfile.TemporaryDirectory() as base,
         ComfyServer(prepare(), Path(base), custom_nodes=[PACKS], only_pack=True) as server,
         ComfyClient(server.url) as client,
     ):
-        if not kept.exists():
-            write_whole(kept, json.dumps(run.measure_cost(client, plan), indent=1).encode())
+        costs = run.known_cost(client, folder / "cost.json", plan)
         todo = run.items(plan.prompts)
         rows = run.collect(client, run.judge_ways, folder / "ways.jsonl", todo, plan)
         todo = run.items(plan.spread)
         spreads = run.collect(client, run.judge_spread, folder / "spread.jsonl", todo, plan)
-    return {"ways": rows, "spread": spreads, "cost": json.loads(kept.read_text())}
+    return {"ways": rows, "spread": spreads, "cost": costs}
 
 
 def page(found: dict[str, Any], record: dict[str, Any], plan: run.Plan) -> str:
@@ -112,10 +106,7 @@ def main() -> None:
         "date": date,
         "machine": describe(prepare()),
         "commit": describe_pack()["commit"],
-        "weights": describe_pack()["weights"],
-        "plan": asdict(plan),
-        "sampling": SAMPLING,
-        "image_sampling": IMAGE_SAMPLING,
+        **run.head_of(plan),
     }
     pictures.draw(found["ways"], plan.steps, folder)
     text = page(found, record, plan)

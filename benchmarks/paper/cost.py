@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from benchmarks.figures import ratios, summarise
-from benchmarks.paper.graphs import Graph, key, ways_graph
-from benchmarks.paper.ways import FEW, FVG, IMAGE_SAMPLING, T2V, Cell, Words
+from benchmarks.paper.graphs import Graph, ways_graph
+from benchmarks.paper.ways import FEW, FVG, IMAGE_SAMPLING, T2V, Cell, Words, key
 from fvg_core.bench.client import ComfyClient
 from fvg_core.tiny.lab.render import FRAMES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.paper.ways import IMAGE_SAMPLING, LORA, SAMPLING, WAYS, Cell, Way, Words
+from benchmarks.paper.ways import IMAGE_SAMPLING, LORA, SAMPLING, WAYS, Cell, Way, Words, key
 from fvg_core.tiny.lab.render import FRAMES, SIZE
 
 Link = list[Any]
@@ -108,11 +108,6 @@ class Graph:
             f"{name}/save", "SaveAnimatedWEBP", images=images, filename_prefix="paper", fps=8.0,
             lossless=True, quality=100, method="fastest",
         )[0]  # fmt: skip
-
-
-def key(cell: Cell) -> str:
-    """A cell's name in rows and graphs."""
-    return f"{cell[0]}/{cell[1]}"
 
 
 def ways_graph(words: Words, file: str, seed: int, count: int, wanted: list[Cell]) -> Graph:

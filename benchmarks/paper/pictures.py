@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.paper.tables import MAIN, Row, average, change, interval, values
-from benchmarks.paper.ways import FEW, FVG, WAYS, Words
+from benchmarks.paper.ways import FEW, FVG, WAYS, Words, key
 from fvg_core.bench.sheet import Row as Tiles
 from fvg_core.bench.sheet import Sheet, draw_sheet
 from fvg_core.bench.video import spread
@@ -37,7 +37,7 @@ def _bars(rows: list[Row], steps: tuple[int, ...], path: Path) -> Path:
     figure, axes = pyplot.subplots(figsize=(11, 4))
     for i, way in enumerate(MAIN):
         n = FEW if WAYS[way].anchor and FEW in steps else most
-        found = values(rows, f"{way}/{n}")
+        found = values(rows, key((way, n)))
         points = [interval(found[c]) for c in present] + [average(found)]
         at = np.arange(len(points)) + (i - len(MAIN) / 2 + 0.5) * 0.16
         means, errors = np.array(points).T

@@ -16,12 +16,14 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from benchmarks.paper import cost, pictures, spread
-from benchmarks.paper.graphs import Graph, key, ways_graph
+from benchmarks.paper.graphs import Graph, ways_graph
 from benchmarks.paper.tables import Row, table1
-from benchmarks.paper.ways import ALL_STEPS, FEW, Words, cells
+from benchmarks.paper.ways import ALL_STEPS, FEW, IMAGE_SAMPLING, SAMPLING, Words, cells, key
+from dev.recipe import WEIGHTS, weight_hashes
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
+from fvg_core.files import write_whole
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.lab.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
 from fvg_core.tiny.lab.render import FRAMES, SIZE, render
@@ -149,6 +151,40 @@ def names_all(first_frame: str, prompt: Prompt) -> bool:
     return True
 
 
+def head_of(plan: Plan) -> dict[str, Any]:
+    """What everything that is put into one page must have in common, as JSON gives it back."""
+    head = {
+        "plan": asdict(plan),
+        "weights": weight_hashes(WEIGHTS),
+        "sampling": SAMPLING,
+        "image_sampling": IMAGE_SAMPLING,
+    }
+    return json.loads(json.dumps(head))
+
+
+def require_head(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:
+    """Raises BatchError where a file was begun with something else than `head`."""
+    others = [name for name in head if found.get(name) != head[name]]
+    if others:
+        before, now = ({name: of.get(name) for name in others} for of in (found, head))
+        raise BatchError(
+            f"{path} was begun with another {', '.join(others)}: {json.dumps(before)}; now it is "
+            f"{json.dumps(now)}. Go on with the former, move the folder away, or name another one "
+            "with --out."
+        )
+
+
+def known_cost(client: ComfyClient, path: Path, plan: Plan) -> dict[str, Any]:
+    """What `measure_cost` found, kept in a file. Raises BatchError for one of another head."""
+    head = head_of(plan)
+    if not path.exists():
+        found = {"head": head, **measure_cost(client, plan)}
+        write_whole(path, json.dumps(found, indent=1).encode())
+    found = json.loads(path.read_text(encoding="utf-8"))
+    require_head(path, found.get("head", {}), head)
+    return found
+
+
 def measure_cost(client: ComfyClient, plan: Plan) -> dict[str, Any]:
     """Operations, and seconds of pairs of runs."""
     shown = items(-(-(plan.clocked + 1) // len(CATEGORIES)))[: plan.clocked + 1]
@@ -181,14 +217,10 @@ def collect(
 
 def known_rows(path: Path, plan: Plan) -> list[Row]:
     """The whole rows of a file, which is begun where there is none; half a row, which a kill
-    leaves, is dropped. Raises BatchError for rows of another plan."""
-    head = json.dumps({"plan": asdict(plan)})
+    leaves, is dropped. Raises BatchError for rows of another head."""
+    head = head_of(plan)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    lines = text.split("\n")[:-1] or [head]
-    if lines[0] != head:
-        raise BatchError(
-            f"{path} was begun with another plan ({lines[0][:200]}); this one is {head}. Go on "
-            "with the former, move the folder away, or name another one with --out."
-        )
+    lines = text.split("\n")[:-1] or [json.dumps(head)]
+    require_head(path, json.loads(lines[0]), head)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return [json.loads(line) for line in lines[1:]]

@@ -81,31 +81,23 @@ def diversity(videos: np.ndarray) -> float:
     return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in pairs]))
 
 
-def right_share(videos: np.ndarray, scores: list[float]) -> float | None:
+def diversity_of_right(videos: np.ndarray, scores: list[float]) -> float | None:
     """`diversity` of those videos that show their prompt; None for fewer than two (section 7: what
     is wrong should not count as diverse)."""
     right = videos[np.array(scores) >= 0.5]
     return diversity(right) if len(right) > 1 else None
 
 
-def deviation(rows: list[Row], name: str) -> dict[str, float]:
-    """By category the standard deviation, over the numbered videos of a set, of the mean score of
-    all prompts: the paper's way (Table 5)."""
+def deviations(rows: list[Row], name: str) -> dict[str, tuple[float, float]]:
+    """By category the standard deviation over the numbered videos of a set: of the mean score of
+    all prompts, the paper's way (Table 5), and of one prompt's scores, averaged over prompts."""
     found = {}
     for category in CATEGORIES:
         scores = [row["scores"][name] for row in rows if row["category"] == category]
         if scores:
-            found[category] = float(np.std(np.mean(scores, axis=0), ddof=1))
-    return found
-
-
-def within(rows: list[Row], name: str) -> dict[str, float]:
-    """By category the standard deviation of one prompt's scores, averaged over prompts."""
-    found = {}
-    for category in CATEGORIES:
-        scores = [row["scores"][name] for row in rows if row["category"] == category]
-        if scores:
-            found[category] = float(np.mean(np.std(scores, axis=1, ddof=1)))
+            of_mean = np.std(np.mean(scores, axis=0), ddof=1)
+            within = np.mean(np.std(scores, axis=1, ddof=1))
+            found[category] = float(of_mean), float(within)
     return found
 
 
@@ -133,8 +125,7 @@ def markdown(rows: list[Row]) -> str:
 
 
 def _deviations(rows: list[Row], count: int, per: int) -> list[str]:
-    seeds, anchors = (deviation(rows, name) for name in (SEEDS, ANCHORS))
-    inside = [within(rows, name) for name in (SEEDS, ANCHORS)]
+    seeds, anchors = (deviations(rows, name) for name in (SEEDS, ANCHORS))
     lines = [
         "## Table 5: deviation over seeds and over anchors",
         "",
@@ -147,7 +138,8 @@ def _deviations(rows: list[Row], count: int, per: int) -> list[str]:
         "anchors | ratio |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    table = {c: (seeds[c], anchors[c], *PAPER[c], inside[0][c], inside[1][c]) for c in seeds}
+    both = {c: list(zip(seeds[c], anchors[c], strict=True)) for c in seeds}
+    table = {c: (*of_mean, *PAPER[c], *within) for c, (of_mean, within) in both.items()}
     table["average"] = tuple(float(np.mean(column)) for column in zip(*table.values(), strict=True))
     for category, (a, b, paper_a, paper_b, c, d) in table.items():
         lines.append(
@@ -167,5 +159,7 @@ def row_of(videos: dict[str, np.ndarray], scores: dict[str, list[float]]) -> dic
     return {
         "scores": scores,
         "diversity": {name: diversity(v) for name, v in videos.items()},
-        "diversity right": {name: right_share(v, scores[name]) for name, v in videos.items()},
+        "diversity right": {
+            name: diversity_of_right(v, scores[name]) for name, v in videos.items()
+        },
     }

@@ -21,10 +21,12 @@ from benchmarks.paper.ways import (
     TRUE,
     UPSAMPLED,
     WAYS,
+    Cell,
+    key,
 )
 from fvg_core.categories import CATEGORIES
 
-# A row: {"category", "index", "scores": {"<way>/<steps>": [score of each seed]}}.
+# A row: {"category", "index", "scores": {key of a cell: [score of each seed]}}.
 Row = dict[str, Any]
 Interval = tuple[float, float]  # mean, half of the 95% interval
 
@@ -88,7 +90,7 @@ def markdown(rows: list[Row], steps: tuple[int, ...]) -> str:
     return "\n".join([*parts, *_change(rows, steps, most)])
 
 
-def _table(rows: list[Row], title: str, cells: list[tuple[str, int]], base: tuple) -> str:
+def _table(rows: list[Row], title: str, cells: list[Cell], base: Cell) -> str:
     present = [c for c in CATEGORIES if any(r["category"] == c for r in rows)]
     head = f"less {base[0]}, {base[1]} steps"
     lines = [
@@ -97,9 +99,9 @@ def _table(rows: list[Row], title: str, cells: list[tuple[str, int]], base: tupl
         f"| way | steps | {' | '.join(present)} | average | {head} | relative |",
         "|---|---|" + "---|" * (len(present) + 3),
     ]
-    under = f"{base[0]}/{base[1]}"
+    under = key(base)
     for way, n in cells:
-        cell = f"{way}/{n}"
+        cell = key((way, n))
         found = values(rows, cell)
         columns = [_text(interval(found[c])) for c in present]
         columns += [_text(average(found)), _text(against(rows, cell, under), "+")]
@@ -107,7 +109,7 @@ def _table(rows: list[Row], title: str, cells: list[tuple[str, int]], base: tupl
     return "\n".join([*lines, ""])
 
 
-def table1(steps: tuple[int, ...]) -> list[tuple[str, int]]:
+def table1(steps: tuple[int, ...]) -> list[Cell]:
     """The cells of Table 1."""
     return [(T2V, max(steps)), (NO_TEXT, FEW), (TRUE, FEW)]
 
@@ -123,7 +125,7 @@ def _first(rows: list[Row], steps: tuple[int, ...]) -> str:
         "|---|---|---|---|",
     ]
     for way, n in table1(steps):
-        parts = [average(values(rows, f"{way}/{n}", part)) for part in ("scene", "scores")]
+        parts = [average(values(rows, key((way, n)), part)) for part in ("scene", "scores")]
         lines.append(f"| {way} | {n} | {' | '.join(map(_text, parts))} |")
     return "\n".join([*lines, ""])
 
@@ -142,9 +144,9 @@ def change(rows: list[Row], steps: tuple[int, ...]) -> dict[str, dict[int, float
     """By way and steps the change of the average, in percent of that at most steps (Table 7)."""
     most, found = max(steps), {}
     for way in (w for w in MAIN if most in WAYS[w].steps):
-        whole = average(values(rows, f"{way}/{most}"))[0]
+        whole = average(values(rows, key((way, most))))[0]
         if whole:
-            parts = {n: against(rows, f"{way}/{n}", f"{way}/{most}")[0] for n in steps}
+            parts = {n: against(rows, key((way, n)), key((way, most)))[0] for n in steps}
             found[way] = {n: 100 * part / whole for n, part in parts.items()}
     return found
 
@@ -158,7 +160,7 @@ def _change(rows: list[Row], steps: tuple[int, ...], most: int) -> list[str]:
     ]
     for way in (w for w in MAIN if most in WAYS[w].steps):
         for n in (n for n in WAYS[way].steps if n in steps and n != most):
-            cells = f"{way}/{n}", f"{way}/{most}"
+            cells = key((way, n)), key((way, most))
             shown = _text(against(rows, *cells), "+")
             lines.append(f"| {way} | {n} | {shown} | {relative(rows, *cells)} |")
     return [*lines, ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 LORA = "fvg_tiny_anchor_lora.safetensors"
 SAMPLING = {
@@ -26,17 +27,16 @@ FEW = 15  # steps of an anchored video (section 5.3)
 @dataclass(frozen=True)
 class Way:
     """anchor: None, 'true' (the drawn first frame), 'rewritten' or 'raw' (generated from the
-    rewritten or the original prompt). words: of `Words`, what the video model is told. held: of
-    HELD, how the anchor gets into the video."""
+    rewritten or the original prompt). words: of `Words`, what the video model is told. held: how
+    the anchor gets into the video."""
 
     anchor: str | None = None
     lora: bool = False
     words: str = "original"
     steps: tuple[int, ...] = ALL_STEPS
-    held: str = "injected"
+    held: Literal["injected", "shared time", "noised"] = "injected"
 
 
-HELD = ("injected", "shared time", "noised")
 T2V, UPSAMPLED, CONTROL = "T2V", "T2V, upsampled prompt", "T2V + LoRA, no anchor"
 FVG, TRUE = "FVG", "FVG, true anchor"
 NO_LORA, SHARED, NOISED = "no LoRA", "no LoRA, one shared timestep", "no LoRA, noised anchor"
@@ -56,6 +56,11 @@ WAYS = {
 }
 
 Cell = tuple[str, int]  # of WAYS, steps
+
+
+def key(cell: Cell) -> str:
+    """A cell's name in rows and graphs."""
+    return f"{cell[0]}/{cell[1]}"
 
 
 def cells(steps: tuple[int, ...]) -> list[Cell]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import numpy as np
 import pytest
 
@@ -49,6 +52,21 @@ def test_scenes_without_motion_do_not_count_for_motion():
         variant["motion"] = float("nan")
     cell = options.summarise(found)["other"]["motion"]
     assert cell["difference"] == pytest.approx(0.25)
+
+
+@pytest.mark.host
+def test_a_second_look_leaves_the_forerunners_record(tmp_path, monkeypatch):
+    old = {tmp_path / f"options_again.{kind}": kind for kind in ("jsonl", "json", "md")}
+    for path, text in old.items():
+        path.write_text(text)
+    known = [{"index": options.FIRST_AGAIN + i, **row} for i, row in enumerate(rows([0.1, 0.2]))]
+    done = tmp_path / "options_node.jsonl"
+    done.write_text("".join(json.dumps(row) + "\n" for row in known))
+    command = ["options", "--again", "--prompts", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    options.main()
+    assert "| other | **+0.150" in (tmp_path / "options_node.md").read_text()
+    assert {path: path.read_text() for path in old} == old
 
 
 def test_every_variant_changes_one_thing():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from safetensors.torch import save_file
 from benchmarks import report
 from benchmarks.paper import cost, pictures, run, spread
 from benchmarks.paper.__main__ import place, require_second_edition
-from benchmarks.paper.graphs import key, ways_graph
+from benchmarks.paper.graphs import ways_graph
 from benchmarks.paper.tables import MAIN, against, average, change, markdown, table1, values
-from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells
+from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells, key
+from dev.recipe import weight_hashes
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError, WeightsError
 from fvg_core.tiny.lab.captions import motion_text, prompt_spans, text
@@ -156,14 +158,16 @@ def spread_row(category: str, i: int) -> dict:
 
 def test_deviations_are_of_the_mean_and_within_prompts():
     found = [spread_row(c, i) for c in CATEGORIES for i in range(2)]
-    assert spread.deviation(found, spread.SEEDS) == pytest.approx(dict.fromkeys(CATEGORIES, 0.3))
-    assert spread.within(found, spread.ANCHORS) == pytest.approx(dict.fromkeys(CATEGORIES, 0.1))
+    for name, width in ((spread.SEEDS, 0.3), (spread.ANCHORS, 0.1)):
+        for pair in spread.deviations(found, name).values():
+            assert pair == pytest.approx((width, width))
     # Videos that cancel out over prompts: none of the mean, all within.
     turned = [
         {**row, "scores": {n: s[::-1] if row["index"] else s for n, s in row["scores"].items()}}
         for row in found
     ]
-    assert max(spread.deviation(turned, spread.SEEDS).values()) == pytest.approx(0, abs=1e-9)
+    for of_mean, within in spread.deviations(turned, spread.SEEDS).values():
+        assert (of_mean, within) == pytest.approx((0, 0.3), abs=1e-9)
     page = spread.markdown(found)
     assert "| average | 0.3000 | 0.1000 | 3.0x | 9.1x |" in page  # as the paper says of itself
     assert "| T2V, wordings | 0.110 ± " in page
@@ -174,8 +178,8 @@ def test_diversity_is_the_mean_distance_of_pairs():
     videos[1, 1], videos[:, 0] = 255, 99  # frame 0 does not count
     videos[2, 0] = 7
     assert spread.diversity(videos) == pytest.approx(2 / 3)
-    assert spread.right_share(videos, [1.0, 0.0, 0.5]) == 0
-    assert spread.right_share(videos, [1.0, 0.0, 0.4]) is None
+    assert spread.diversity_of_right(videos, [1.0, 0.0, 0.5]) == 0
+    assert spread.diversity_of_right(videos, [1.0, 0.0, 0.4]) is None
 
 
 def test_wordings_differ_where_they_can():
@@ -212,6 +216,44 @@ def test_rows_are_kept_and_half_ones_made_again(tmp_path):
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
     with pytest.raises(BatchError, match="another plan"):
         run.collect(None, judge, path, run.items(1), replace(run.QUICK, seeds=9))
+
+
+@pytest.mark.parametrize("other", ["plan", "weights", "sampling", "image_sampling"])
+def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, other):
+    """What a run before kept is taken, and refused once anything it was made with has changed."""
+    plan, weights = run.QUICK, tmp_path / "weights"
+    (weights / "loras").mkdir(parents=True)
+    (weights / "loras" / LORA).write_bytes(b"first training")
+    monkeypatch.setattr(run, "WEIGHTS", weights)
+    ways, costs = tmp_path / "ways.jsonl", tmp_path / "cost.json"
+    judge = lambda client, item, plan, folder: {"prompt": item.words.original}
+    rows = run.collect(None, judge, ways, run.items(1), plan)
+    costs.write_text(json.dumps({"head": run.head_of(plan), "seconds": {}}))
+    assert run.known_rows(ways, plan) == rows
+    assert run.known_cost(None, costs, plan)["seconds"] == {}
+    kept = ways.read_bytes()
+    if other == "plan":
+        plan = replace(plan, clocked=9)
+    elif other == "weights":
+        (weights / "loras" / LORA).write_bytes(b"second training")
+    else:
+        monkeypatch.setitem(getattr(run, other.upper()), "cfg", 7.5)
+    for known, path in ((run.known_rows, ways), (lambda p, q: run.known_cost(None, p, q), costs)):
+        with pytest.raises(BatchError, match=f"{path.name} was begun with another {other}: "):
+            known(path, plan)
+    assert ways.read_bytes() == kept
+    costs.write_text('{"seconds": {}}')  # of no known make
+    with pytest.raises(BatchError, match="another plan, weights, sampling, image_sampling"):
+        run.known_cost(None, costs, plan)
+
+
+def test_a_weights_file_is_known_by_its_place_and_content(tmp_path):
+    (tmp_path / "loras").mkdir()
+    for name in ("a.safetensors", "loras/a.safetensors", "loras/notes.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    found = weight_hashes(tmp_path)
+    assert list(found) == ["a.safetensors", "loras/a.safetensors"]
+    assert found["loras/a.safetensors"] == sha256(b"loras/a.safetensors").hexdigest()
 
 
 def test_a_run_goes_on_in_its_folder_on_another_day(tmp_path, monkeypatch):

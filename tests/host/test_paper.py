@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.paper import cost, graphs, run, spread, tables
-from benchmarks.paper.graphs import key, ways_graph
-from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells
+from benchmarks.paper.graphs import ways_graph
+from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells, key
 from fvg_core.tiny.lab.render import FRAMES, SIZE
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
@@ -49,9 +49,9 @@ def test_anchors_are_held_as_the_ways_say(short, client):
     graph = ways_graph(item.words, file, 1, 1, [(name, STEPS) for name in names])
     videos = {n: v[0].astype(int) for n, v in run.make(client, graph).items()}
     assert {v.shape for v in videos.values()} == {(FRAMES, SIZE, SIZE, 3)}
-    first = [videos[f"{name}/{STEPS}"][0] for name in names]
+    first = [videos[key((name, STEPS))][0] for name in names]
     assert max(np.abs(a - first[0]).max() for a in first[1:3]) == 0
-    later = [videos[f"{name}/{STEPS}"][8:] for name in names]
+    later = [videos[key((name, STEPS))][8:] for name in names]
     for i, one in enumerate(later):
         assert all(np.abs(one - other).mean() > 0.5 for other in later[i + 1 :])
 
