@@ -2,7 +2,8 @@
 
 Tables 1, 2, 4, 5 and 7, sections 4.1 and 6.1, and the cost of a video, all through a real ComfyUI
 on held-out prompts and scored from pixels. Writes `benchmarks/results/<date>/paper/`: page, plots,
-contact sheets, raw scores, settings and the commit. Interrupt and run again: it goes on.
+contact sheets, raw scores, settings and the commit. Interrupt and run again: it goes on, unless
+the plan, the weights or the sampling have changed.
 """
 
 from __future__ import annotations
