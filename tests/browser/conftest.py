@@ -56,6 +56,18 @@ class Editor:
     def reload(self) -> None:
         """Reload the page. It is ready once it has put its own last draft back."""
         self.page.reload()
+        self._wait_draft()
+
+    def leave(self) -> None:
+        """Go elsewhere in the same tab. A page that stays while its server restarts connects again
+        under its old name; where it is reloaded then, the host may take the wrong one for gone."""
+        self.page.goto("about:blank")
+
+    def come_back(self) -> None:
+        self.page.goto(self.url)
+        self._wait_draft()
+
+    def _wait_draft(self) -> None:
         self.wait_ready()
         self.page.wait_for_function("() => window.app.graph.nodes.length > 0")
 

@@ -119,9 +119,10 @@ def test_a_restart_between_candidates_and_pick(
         desk = Desk(open_editor(first), client)
         waiting(desk)
         desk.editor.wait_kept()
+        desk.editor.leave()
     with server(first.port) as second, ComfyClient(second.url) as client:
         desk.client = client
-        desk.editor.reload()
+        desk.editor.come_back()
         assert desk.wait_status(WAITING)["tiles"] == 3
         desk.page.wait_for_function(
             "() => [...document.querySelectorAll('.fvg-picker-image')].every(i => i.naturalWidth)"
