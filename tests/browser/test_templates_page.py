@@ -27,6 +27,8 @@ OF_THE_TINY_WORLD = {
 # As they are drawn: [type, left, top, width, height] of nodes, title bars included, and groups.
 NODES = """() => window.app.graph.nodes.map(n => [n.type, ...n.getBounding()])"""
 GROUPS = """() => window.app.graph.groups.map(g => [g.title, ...g._bounding])"""
+# As a double click does, which a busy machine may take for two.
+SEARCH = "() => window.app.extensionManager.command.execute('Workspace.SearchBox.Toggle')"
 WIRE = """() => {
     const {graph} = window.app;
     const [whole] = graph.nodes;
@@ -90,7 +92,9 @@ def test_the_blueprint_is_dropped_wired_and_run(
     page: Editor, comfy: ComfyServer, client: ComfyClient
 ) -> None:
     page.page.evaluate("() => window.app.graph.clear()")
-    page.page.mouse.dblclick(900, 600)
+    page.page.mouse.move(900, 600)
+    page.page.evaluate(SEARCH)
+    page.page.wait_for_function("() => document.activeElement?.tagName === 'INPUT'")
     page.page.keyboard.type(NAME)
     page.page.get_by_text(NAME).first.wait_for()
     page.page.keyboard.press("Enter")
