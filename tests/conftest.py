@@ -1,4 +1,4 @@
-"""Shared fixtures: the install, one ComfyUI server for the session, and a client for it."""
+"""Shared fixtures: the install, one ComfyUI server for all tests, and a client for it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def install() -> Install:
 
 @pytest.fixture(scope="session")
 def comfy(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """One server for the session, with the packs of tests and benchmarks loaded."""
+    """One server for all tests, with the packs of tests and benchmarks loaded."""
     with ComfyServer(
         install,
         tmp_path_factory.mktemp("comfy"),

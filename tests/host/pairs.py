@@ -92,6 +92,21 @@ class Experts(Runner):
         self.run(graph)
         return tuple(self._seen(name, self.latent(clean), self.latent(final)) for name in names)
 
+    def pair_as_plain_tensors(self, graph: Pair, **how) -> tuple[Outcome, Outcome]:
+        """What `pair` returns, where plain tensors sample the same video."""
+        result, schedule = self.name(), {"scheduler": "simple", "steps": 6, "denoise": 1.0}
+        sigmas = [graph.add("BasicScheduler", model=graph.model, **schedule), 0]
+        reference = graph.add(
+            "FVGReferenceEuler", model=graph.model, low_model=graph.low, positive=graph.positive,
+            negative=graph.negative, latent=graph.latent, frame=0, seed=1, cfg=CFG,
+            low_cfg=LOW_CFG, boundary=BOUNDARY, sigmas=sigmas, name=self.name(), **how,
+        )  # fmt: skip
+        graph.save([reference, 0], result)
+        high, low = self.pair(graph, sigmas=sigmas)
+        expected = self.latent(result)
+        assert (high.final - expected).abs().max() <= 1e-4 * expected.abs().max()
+        return high, low
+
     def _seen(self, name: str, clean: torch.Tensor, final: torch.Tensor) -> Outcome:
         record = load_file(self.comfy.output / f"{name}.safetensors")
         calls = [

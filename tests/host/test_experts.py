@@ -58,20 +58,7 @@ def test_both_experts_hold_the_anchor(experts, other, sampler, batch):
 
 
 def test_plain_tensors_give_the_same_video(experts, other):
-    graph, result = Pair(other), experts.name()
-    sigmas = [
-        graph.add("BasicScheduler", model=graph.model, scheduler="simple", steps=6, denoise=1.0), 0
-    ]  # fmt: skip
-    reference = graph.add(
-        "FVGReferenceEuler", model=graph.model, low_model=graph.low, positive=graph.positive,
-        negative=graph.negative, latent=graph.latent, frame=0, seed=1, cfg=CFG, low_cfg=LOW_CFG,
-        boundary=BOUNDARY, sigmas=sigmas, name=experts.name(),
-    )  # fmt: skip
-    graph.save([reference, 0], result)
-    high, low = experts.pair(graph, sigmas=sigmas)
-    check_pair(high, low)
-    expected = experts.latent(result)
-    assert (high.final - expected).abs().max() <= 1e-4 * expected.abs().max()
+    check_pair(*experts.pair_as_plain_tensors(Pair(other)))
 
 
 @pytest.mark.parametrize("same_weights", [False, True])
