@@ -182,6 +182,24 @@ def test_later_moments_tell_of_their_own_state(seed: int):
         assert "large" in large.split()
 
 
+@settings(max_examples=60, deadline=None)
+@given(SCENES, SEEDS, st.floats(0, 1))
+def test_moments_say_truly_where_their_objects_are(scene: Scene, seed: int, u: float):
+    spans = captions.moment_spans(scene, u, random.Random(seed))
+    at = np.array([u])
+    centers = {b.actor: track(b, at)[:2, 0] for b in reversed(scene.bodies)}
+    if side := captions.side_said(spans):
+        (dx, dy), (x, y) = SIDES[side], centers[0] - centers[1]
+        assert x * dx + y * dy > 1.5 * abs(x * dy + y * dx)
+    for span in spans:
+        for place, ways in captions.POSITIONS.items():
+            if span.owner is not None and any(f" {w}" in span.text for w in ways):
+                x, y = centers[span.owner] - 0.5
+                along = {"left": -x, "right": x, "top": -y, "bottom": y}
+                reach = max(abs(x), abs(y))
+                assert reach < 0.1 if place == "center" else along[place] >= reach
+
+
 @settings(max_examples=150, deadline=None)
 @given(SEEDS, st.sampled_from(CATEGORIES))
 def test_a_contradiction_differs_in_what_its_category_is_about(seed: int, category: str):

@@ -52,8 +52,26 @@ MEETING_PHRASES: dict[str, tuple[str, ...]] = {
     "meets": ("meets", "comes together with", "and {} meet and stay together"),
     "knocks away": ("knocks away", "bumps into {} and knocks it away", "hits {} and stops"),
 }
-POSITIONS = ("on the left", "on the right", "at the top", "at the bottom", "in the center")
+POSITIONS: dict[str, tuple[str, ...]] = {
+    "left": ("on the left", "on the left of the frame", "on the left side"),
+    "right": ("on the right", "on the right of the frame", "on the right side"),
+    "top": ("at the top", "high in the frame", "near the top"),
+    "bottom": ("at the bottom", "low in the frame", "near the bottom"),
+    "center": ("in the center", "in the middle"),
+}
+# What the first frame's descriptions of people and of language models say besides.
+_POSTURES = ("resting", "staying", "standing", "remaining still", "at rest")
+_NEAR = ("near", "next to", "facing", "beside", "and, close by,")
+_BESIDE: dict[str, tuple[str, ...]] = {
+    "left of": ("to the left of", "on the left side of", "left of", "staying left of"),
+    "right of": ("to the right of", "on the right side of", "right of", "staying right of"),
+    "above": ("above", "hovering above", "staying above"),
+    "below": ("below", "underneath", "staying below"),
+}
 _SMALL, _LARGE = 0.112, 0.14  # radii below and above which a word of size is due
+
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -93,29 +111,60 @@ def _told(prompt: Prompt, rng: random.Random | None) -> list[Span]:
 
 def moment_spans(scene: Scene, u: float = 0.0, rng: random.Random | None = None) -> list[Span]:
     """What stands in a frame at time u of a scene; with u = 0 the first frame's caption. Without
-    `rng` every object has its place; with it, some have."""
-    shown = []
-    for i in range(len(scene.prompt.actors)):
-        bodies = [b for b in scene.bodies if b.actor == i]
-        actor, place = seen(scene, bodies[0], u)
-        name = _named(actor, rng, _size(bodies[0], u))
-        placed = len(bodies) == 1 and (rng is None or rng.random() < 0.6)
-        shown.append(Span(f"{name} {place}" if placed else name, i))
-    return _set(_listed(shown, rng), scene.prompt, rng)
+    `rng` every object has its place; with it some have, and two may stand in a relation instead."""
+    bodies = [[b for b in scene.bodies if b.actor == i] for i in range(len(scene.prompt.actors))]
+    firsts = [each[0] for each in bodies]
+    names = [_named(seen(scene, b, u), rng, _size(b, u)) for b in firsts]
+    single = [len(each) == 1 for each in bodies]
+    if rng and len(names) == 2 and all(single) and rng.random() < 0.35:
+        spans = _standing(names, *(_center(b, u) for b in firsts), rng)
+    else:
+        placed = [alone and (rng is None or rng.random() < 0.6) for alone in single]
+        spans = []
+        for i, (name, told) in enumerate(zip(names, placed, strict=True)):
+            posture = f" {rng.choice(_POSTURES)}" if rng and rng.random() < 0.12 else ""
+            place = f" {_pick(rng, POSITIONS[position(firsts[i], u)])}" if told else ""
+            spans.append(Span(f"{name}{posture}{place}", i))
+        spans = _listed(spans, rng)
+    return _set(spans, scene.prompt, rng)
 
 
-def seen(scene: Scene, body: Body, u: float) -> tuple[Actor, str]:
-    """A body's actor with the colour it shows at time u, and the phrase of POSITIONS for it."""
+def _standing(names: list[str], first: Point, second: Point, rng: random.Random) -> list[Span]:
+    """Two objects by the side on which the first stands, or merely near each other."""
+    dx, dy = first[0] - second[0], first[1] - second[1]
+    across = "left of" if dx < 0 else "right of"
+    side = across if abs(dx) > abs(dy) else "above" if dy < 0 else "below"
+    clear = max(abs(dx), abs(dy)) > 1.5 * min(abs(dx), abs(dy))
+    words = _BESIDE[side] if clear and rng.random() < 0.6 else _NEAR
+    return [Span(names[0], 0), Span(f" {rng.choice(words)} "), Span(names[1], 1)]
+
+
+def side_said(spans: Sequence[Span]) -> str:
+    """Where, of SIDES, a moment's caption says that its first actor stands, else ''."""
+    joints = {s.text.strip() for s in spans if s.owner is None}
+    return next((side for side, ways in _BESIDE.items() if joints & set(ways)), "")
+
+
+def seen(scene: Scene, body: Body, u: float) -> Actor:
+    """A body's actor with the colour it shows at time u."""
     actor = scene.actor(body)
-    at = np.array([u])
-    late = actor.becomes and changed(body, at).item() > 0.5
-    x, y = (v.item() - 0.5 for v in track(body, at)[:2])
-    shown = Actor(actor.becomes if late else actor.color, actor.shape, count=actor.count)
+    late = actor.becomes and changed(body, np.array([u])).item() > 0.5
+    return Actor(actor.becomes if late else actor.color, actor.shape, count=actor.count)
+
+
+def position(body: Body, u: float) -> str:
+    """Where of POSITIONS a body is at time u."""
+    x, y = (v - 0.5 for v in _center(body, u))
     if max(abs(x), abs(y)) < 0.1:
-        return shown, "in the center"
+        return "center"
     if abs(x) >= abs(y):
-        return shown, "on the left" if x < 0 else "on the right"
-    return shown, "at the top" if y < 0 else "at the bottom"
+        return "left" if x < 0 else "right"
+    return "top" if y < 0 else "bottom"
+
+
+def _center(body: Body, u: float) -> Point:
+    x, y = track(body, np.array([u]))[:2, 0].tolist()
+    return x, y
 
 
 def _size(body: Body, u: float) -> str:

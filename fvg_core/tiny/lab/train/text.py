@@ -37,7 +37,7 @@ QUESTIONS: dict[str, Sequence[object]] = {
     "becomes": list(COLORS),
     "count": range(1, 5),
     "part": [(relation, who) for relation in _RELATIONS for who in (0, 1)],
-    "place": POSITIONS,
+    "place": list(POSITIONS),
     "size": ("small", "large"),
     "ground": list(GROUNDS),
     "texture": TEXTURES,
@@ -113,10 +113,12 @@ def _example(
     if rng.random() < 0.6:
         prompt = sample_prompt(rng)
         spans, told = captions.prompt_spans(prompt, rng), True
+        relation = prompt.relation
     else:
         scene = rng.choice(scenes)
         prompt, told = scene.prompt, False
         spans = captions.moment_spans(scene, rng.random(), rng)
+        relation = captions.side_said(spans)
     said = captions.text(spans)
     grounds = {"ground": prompt.ground, "texture": prompt.texture}
     grounds = grounds if re.search(r"back|ground", said) else {}
@@ -127,10 +129,12 @@ def _example(
             actor = prompt.actors[span.owner]
             colors = _COLOR.findall(span.text)
             facts = {"color": colors[0], "shape": actor.shape, "count": actor.count}
-            facts["place"] = next((p for p in POSITIONS if p in span.text), None)
+            facts["place"] = next(
+                (p for p, ways in POSITIONS.items() if any(w in span.text for w in ways)), None
+            )
             facts["size"] = next((s for s in ("small", "large") if f"{s} " in span.text), None)
-            if told and prompt.relation:
-                facts["part"] = (prompt.relation, span.owner)
+            if relation:
+                facts["part"] = (relation, span.owner)
             elif told and prompt.category != "generative_numeracy":
                 facts |= {"does": actor.does, "becomes": actor.becomes or None}
             answers[span.owner] = _row({**facts, **grounds})
