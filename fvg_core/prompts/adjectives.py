@@ -1,15 +1,14 @@
-"""Adjectives that no list has, and adjectives that stand for a noun."""
+"""Adjectives that stand for a noun, and words in -ly that are adjectives."""
 
 from __future__ import annotations
 
+from .left import BEFORE_NOUN, OPEN, Left
 from .lexicon import Lexicon
 from .tokens import Token
-from .verb_tags import BEFORE_NOUN, OPEN, Left
 
 MATERIALS = frozenset(
     ("stone", "glass", "metal", "paper", "brick", "crystal", "marble", "plastic", "leather", "clay")
 )
-ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "colored", "coloured")
 
 
 def name_headless(tokens: list[Token]) -> None:
@@ -52,23 +51,7 @@ def is_bare_adjective(following: list[Token], lex: Lexicon) -> bool:
     return bool(following) and following[0].lower in lex["adjectives"] and alone
 
 
-def is_described(word: str) -> bool:
-    """ "colourless", "greenish", but not "jellyfish"."""
-    return word.endswith(ADJECTIVE_ENDINGS) and len(word) > 6 and not word.endswith("fish")
-
-
 def is_participle(word: str) -> bool:
     """ "braided", but not "bed" or "reed"."""
     stem = word.removesuffix("ed")
     return stem != word and not word.endswith("eed") and any(c in "aeiouy" for c in stem)
-
-
-def is_comparative(word: str, lex: Lexicon) -> bool:
-    """ "greener", "wider", "bigger", "rustier"."""
-    for ending in ("er", "est"):
-        stem = word.removesuffix(ending)
-        if stem != word and len(stem) > 2:
-            known = (stem, stem + "e", stem[:-1], stem[:-1] + "y")
-            if any(form in lex["adjectives"] for form in known):
-                return True
-    return False

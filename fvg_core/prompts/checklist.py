@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .left import is_plural
 from .matching import singular
 from .phrases import NounPhrase, Phrase, VerbPhrase, read_phrases
 from .tagger import tag
 from .tokens import tokenise
 from .types import Entity, Question
-from .verb_tags import is_plural
 
 PLACES = frozenset(
     (

@@ -4,35 +4,15 @@ Subjects, objects and places stay; motions, later states and camera moves go. Ea
 is written once, in the order of the prompt.
 """
 
-from .lexicon import lexicon
-from .outcomes import is_gained, is_later, is_made, is_rising, makes_what_follows
+from .clauses import ClauseWriter
+from .outcomes import is_gained, is_gesture, is_goal, is_made, is_mass
 from .phrases import NounPhrase, Phrase, VerbPhrase
-from .places import PARTICLES, is_subject, object_relation, pose, relation, still_form
+from .places import PARTICLES, relation
 from .scene import FirstFrame
-from .verb_tags import is_plural
 
 
-class SceneWriter:
+class SceneWriter(ClauseWriter):
     """Reads phrases from left to right and writes the items of the first frame."""
-
-    def __init__(self) -> None:
-        self.frame = FirstFrame()
-        self.lex = lexicon()
-        self.before = self.kind = ""  # kinds of the last phrase and of this one
-        self.new_sentence()
-
-    # -- state --
-    def new_sentence(self) -> None:
-        self.later = self.camera = self.panned = False
-        self.frame.joint = ". "
-        self.new_clause()
-
-    def new_clause(self) -> None:
-        self.verb: VerbPhrase | None = None
-        self.pending = ""  # "and" or "," read and not yet written
-        self.dropping = False  # to the end of the clause: a later state
-        self.relative = self.reflexive = self.became = False
-        self.clause_verbs = 0
 
     def read(self, phrases: list[Phrase]) -> FirstFrame:
         i = 0
@@ -65,137 +45,6 @@ class SceneWriter:
         """ "before the match in a crowded hall": a time, and then the place goes on."""
         named = bool(rest) and isinstance(rest[0], NounPhrase)
         return self.acted and named and len(rest) > 1 and rest[1].kind == "prep"
-
-    @property
-    def acted(self) -> bool:
-        """Whether the governing verb was taken out."""
-        if self.verb is None:
-            return False
-        return self.later or self.verb.event not in ("static", "copula")
-
-    # -- noun phrases --
-    def on_noun(self, np: NounPhrase, rest: list[Phrase]) -> None:
-        if np.head in self.lex["lead"]:
-            self.frame.remove(Phrase("np", np.tokens))
-            if np.tail is None:
-                return
-            np = np.tail
-        if np.camera:
-            self.start_camera(np)
-        elif self.dropping:
-            self.frame.remove(np)
-        elif self.pending or self.verb is None:
-            self.on_listed(np, rest)
-        elif self.camera:
-            self.on_shown(np)
-        else:
-            self.on_object(np)
-
-    def start_camera(self, np: NounPhrase) -> None:
-        self.new_clause()
-        self.camera = True
-        self.frame.remove(np)
-
-    def on_shown(self, np: NounPhrase) -> None:
-        """What the camera looks at starts an item of its own."""
-        self.camera, self.panned = False, True
-        self.new_clause()
-        self.on_subject(np)
-
-    def on_listed(self, np: NounPhrase, rest: list[Phrase]) -> None:
-        """After "and" or a comma: one more of a list, or the subject of a new clause."""
-        joins = self.pending == "and" and self.frame.item is not None and not self.camera
-        if joins and not (self.clause_verbs and is_subject(rest)):
-            if not self.frame.find(np):
-                self.frame.write("and")
-                self.frame.write_noun(np)
-                self.frame.item.animate |= np.animate and self.clause_verbs == 0
-            self.pending = ""
-            return
-        joint = ", and " if self.pending == "and" else ", "
-        self.frame.joint = self.frame.joint or joint
-        self.on_subject(np)
-
-    def on_subject(self, np: NounPhrase) -> None:
-        self.verb, self.pending = None, ""
-        self.clause_verbs = 0
-        if known := self.frame.find(np):
-            self.frame.item, self.frame.joint = known, ""
-        elif self.later:
-            self.frame.remove(np)
-            self.dropping = True
-        else:
-            self.frame.start_subject(np)
-
-    def on_object(self, np: NounPhrase) -> None:
-        if self.verb.event in ("static", "copula"):
-            self.frame.write_noun(np)
-        elif is_later(self.verb, np):
-            self.frame.remove(np)
-        elif not self.frame.find(np):
-            self.frame.write_placed(object_relation(self.verb), np)
-
-    def on_pronoun(self, phrase: Phrase, rest: list[Phrase]) -> None:
-        self.reflexive = phrase.word.endswith(("self", "selves"))
-        if self.verb is None:
-            self.pending = ""
-        elif not self.acted and not self.dropping:
-            self.frame.write(phrase.text)
-
-    # -- verbs --
-    def on_verb(self, verb: VerbPhrase, rest: list[Phrase]) -> None:
-        after_comma, self.pending = self.pending == ",", ""
-        self.clause_verbs += 1
-        if is_rising(verb, rest):
-            verb.event = "action"
-        if self.camera or self.starts_camera(verb):
-            self.camera = True
-            self.dropping |= verb.event == "result"
-            self.verb = verb
-            self.frame.remove(verb)
-        elif self.dropping:
-            self.frame.remove(verb)
-        elif verb.event in ("static", "copula") and not self.later:
-            self.on_state(verb, rest)
-        else:
-            self.on_event(verb, after_comma, rest)
-
-    def starts_camera(self, verb: VerbPhrase) -> bool:
-        return self.frame.item is None and verb.lemma in self.lex["camera_verb"]
-
-    def on_state(self, verb: VerbPhrase, rest: list[Phrase]) -> None:
-        """A state one image can show stays: "sits" is written "sitting"."""
-        self.verb = verb
-        if self.frame.item is None and verb.word.endswith("ing") and not verb.negated:
-            self.frame.write(verb.text)  # "Leaning on a cane, a shepherd ..."
-        elif self.frame.item is None or verb.negated:
-            self.frame.remove(verb)
-            self.verb = None if self.frame.item is None else verb
-        elif verb.event == "copula":
-            if rest and rest[0].kind in ("adj", "np", "part"):
-                self.frame.write(f"that {verb.text}" if self.relative else verb.text)
-        else:
-            self.frame.write(still_form(verb, bool(rest) and rest[0].kind == "np"))
-            self.frame.item.posed = True
-
-    def on_event(self, verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> None:
-        self.frame.remove(verb)
-        self.reflexive = False
-        self.verb = verb
-        if makes_what_follows(verb, after_comma, rest):
-            self.dropping = True
-        if self.frame.item is None or self.later or verb.negated:
-            return
-        subject = self.frame.item.subject
-        countable = subject is not None and (subject.determiner or is_plural(subject.head))
-        of_place = self.before == "prep" and len(verb.tokens) == 1 and verb.word.endswith("ing")
-        if countable and not of_place and "way" in verb.flags:  # "rain falls" is everywhere
-            self.frame.set_start(verb.flags["way"])
-        if self.frame.item.animate:
-            self.frame.item.actor = True
-            if (stance := pose(verb, rest)) and not self.frame.item.posed:
-                self.frame.write_added(stance)
-                self.frame.item.posed = True
 
     # -- adjectives, adverbs, directions --
     def on_adjective(self, phrase: Phrase, rest: list[Phrase]) -> None:
@@ -260,7 +109,8 @@ class SceneWriter:
         if target is None or target.kind not in ("np", "pron", "adj"):
             self.frame.remove(prep)
             return 1
-        if self.drops_place(prep, target):
+        source, self.source = self.source, prep.word == "from"
+        if self.drops_place(prep, target) or (source and is_goal(prep, target)):
             self.frame.remove(prep, target)
         elif self.is_particle(prep) and isinstance(target, NounPhrase):
             self.on_object(target)
@@ -305,8 +155,10 @@ class SceneWriter:
         return self.panned and not self.verb and prep.word in ("to", "into", "toward")
 
     def write_place(self, prep: str, target: Phrase) -> None:
-        if prep.lower() == "with" and target.word in self.lex["event"]:
-            self.frame.remove(target)  # "With a creak, the door opens"
+        event = target.word in self.lex["event"]  # "With a creak, the door opens"
+        event |= isinstance(target, NounPhrase) and is_gesture(prep.lower(), target)
+        if prep.lower() == "with" and event:
+            self.frame.remove(target)
             return
         self.write_linked(prep)
         if isinstance(target, NounPhrase):
@@ -319,7 +171,9 @@ class SceneWriter:
         word = prep.word
         subject = self.frame.item.subject if self.frame.item else None
         bare = target.kind == "adj" or len(target.tokens) == 1  # "from bright", "from ice"
-        if word == "from" and bare and subject is not None:
+        if word == "from" and subject is not None and subject.gained:
+            self.frame.remove(prep, target)
+        elif word == "from" and bare and subject is not None:
             subject.gained += [t.lower for t in target.tokens]
         elif word == "from" and isinstance(target, NounPhrase):
             self.write_place("as", target)
@@ -333,7 +187,8 @@ class SceneWriter:
             self.write_place(prep.text, target)
 
     def on_acted_place(self, prep: Phrase, np: NounPhrase) -> None:
-        if prep.word == "with" and "fills" in self.verb.flags and self.before == "verb":
+        fills = "fills" in self.verb.flags or is_mass(np, self.frame.item)
+        if prep.word == "with" and fills and self.before == "verb":
             self.frame.remove(prep, np)  # "a glass fills with juice"
             return
         if self.before == "verb" and self.verb.flags.get("gains") == prep.word:

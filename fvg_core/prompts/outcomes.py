@@ -1,14 +1,18 @@
 """What a verb makes: a thing, a state or a deed that the first frame does not show."""
 
+from .dictionary import readings
+from .left import BECOMES, is_plural
 from .lexicon import lexicon
 from .phrases import NounPhrase, Phrase, VerbPhrase
 from .scene import Item
-from .verb_tags import BECOMES, is_plural
 
 LEAVES = frozenset({"leave", "send", "cause", "make", "let", "turn"})  # ", sending up sparks"
 EMITS = frozenset({"let", "give", "send"})  # with "out": "lets out a butterfly"
 RAISES = frozenset({"kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss"})
 LIGHT = frozenset({"take", "make", "give", "do"})
+ARRIVES = frozenset({"appear", "hatch", "materialize", "materialise", "form", "arise"})
+RETURNS = frozenset({"return", "resurface", "reappear"})  # "with a stick"
+ABSTRACT = ("ment", "tion", "sion", "ness", "ance", "ence", "ity")
 POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
 
 
@@ -33,6 +37,29 @@ def is_later(verb: VerbPhrase, np: NounPhrase) -> bool:
     was_there = np.definite or np.determiner in lexicon()["possessive"]
     made = "link" in verb.flags and not was_there
     return made or is_deed(verb, np) or np.head in lexicon()["event"]
+
+
+def is_given_off(verb: VerbPhrase, np: NounPhrase, item: Item | None) -> bool:
+    """ "a chimney belches smoke": a verb of no list and what a thing does with it."""
+    unknown = verb.event == "action" and verb.word not in lexicon().verbs
+    return unknown and is_mass(np, item)
+
+
+def is_mass(np: NounPhrase, item: Item | None) -> bool:
+    """Something without a determiner, said of a thing: "blaze with gold"."""
+    return item is not None and not item.animate and not np.determiner
+
+
+def is_arriving(verb: VerbPhrase, rest: list[Phrase], item: Item) -> bool:
+    """ "a rainbow appears", "a fight breaks out": nobody sees it before."""
+    out = bool(rest) and rest[0].word == "out" and verb.lemma == "break"
+    new = item.subject is not None and item.parts == [item.subject] and not item.subject.definite
+    return new and (out or verb.lemma in ARRIVES)
+
+
+def is_goal(prep: Phrase, target: Phrase) -> bool:
+    """The second half of "from deflated to taut", "from ruby to sapphire"."""
+    return prep.word in ("to", "into") and (target.kind == "adj" or len(target.tokens) == 1)
 
 
 def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
@@ -69,17 +96,31 @@ def is_made(verb: VerbPhrase, prep: str, np: NounPhrase, item: Item | None, itse
     """Behind any other verb: "with a crash", "in a cloud of dust", "land in a pyramid",
     "spins itself into a cocoon" (`itself`). `item` is what is said of the subject."""
     lex = lexicon()
-    if np.head in lex["event"]:
+    if np.head in lex["event"] or is_gesture(prep, np) or is_feeling(prep, np):
         return True
     if np.definite or item is None:
         return False
+    if prep == "with" and verb.lemma in RETURNS:
+        return True
     if prep == "in" and np.tail and np.head in lex["in_a"]:
         return True
     if prep in ("in", "into") and np.head in lex["formation"]:
-        return "arrives" in verb.flags or (verb.moves and is_plural(np.head))
+        return True
     if prep == "into" and itself:
         return True
-    # A verb of no list, of a thing and without an object: "frizzes into tight curls".
-    alone = not item.animate and item.placed == 0 and not verb.passive
+    # A verb of no list, but not one by which a person may go: "frizzes into tight curls".
+    goes = item.animate and item.placed == 0 and not verb.passive
     unknown = verb.event == "action" and verb.word not in lex.verbs
-    return prep in ("into", "up into", "down into") and unknown and alone
+    return prep in ("into", "up into", "down into") and unknown and not goes
+
+
+def is_gesture(prep: str, np: NounPhrase) -> bool:
+    """ "with a flick of its tail"."""
+    whose = np.tail is not None and np.tail.determiner in lexicon()["possessive"]
+    return prep == "with" and whose and "verb-base" in readings(np.head)
+
+
+def is_feeling(prep: str, np: NounPhrase) -> bool:
+    """ "in excitement", "to the amusement of": what has no shape."""
+    bare = not np.determiner and prep in ("in", "with")
+    return np.head.endswith(ABSTRACT) and (bare or (prep == "to" and np.tail is not None))

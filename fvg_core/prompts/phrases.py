@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from .left import is_plural
 from .lexicon import Verb, lexicon
 from .tokens import Token
 from .types import Entity
-from .verb_tags import is_plural
 
 NOUN_TAGS = frozenset({"det", "poss", "num", "adj", "ing-adj", "noun"})
 DEEPEST = 8  # "a photo of a bowl of ..." nests no further
@@ -225,6 +225,8 @@ def _verb_phrase(tokens: list[Token]) -> Phrase:
     aim = tokens[0].tag == "to" and known.kind == "static"  # "curls up to sleep"
     event = "action" if known.kind == "phase" or aim else known.kind
     event = "result" if aim and known.lemma in SHOWS else event
+    if event == "static" and any(t.lower == "being" for t in tokens):
+        event = "action"  # "is being worn down"
     past = "past" in known.forms and "s" not in known.forms
     passive = past and any(t.tag == "be" for t in tokens)
     flags = known.flags

@@ -1,4 +1,4 @@
-"""The backend without a model: grammar and word lists."""
+"""The backend without a language model: grammar, word lists and a small tagger."""
 
 import time
 from dataclasses import asdict

@@ -88,6 +88,13 @@ class FirstFrame:
         item.subject, item.animate = np, np.animate
         self.write_noun(np)
 
+    def drop_item(self) -> None:
+        """Take out the item being written, which only its subject has been said of."""
+        self.items.remove(self.item)
+        self.remove(self.item.subject)
+        self.entities = [(np, item) for np, item in self.entities if item is not self.item]
+        self.item, self.joint = None, self.item.joint
+
     def write(self, text: str | NounPhrase, comma: bool = False) -> None:
         item = self.item or self.start_item()
         if comma and item.parts:

@@ -1,39 +1,20 @@
 """Which part of speech each word is, from closed lists and the words to its left and right.
 
-Tags: det poss pron num adj noun ing-adj (before a noun) | verb part (describing participle) be aux
+Words of no closed list are decided in `open_words`. Tags:
+det poss pron num adj noun ing-adj (before a noun) | verb part (describing participle) be aux
 neg to | prep conj while later until rel | adv dir pos | camera lead | , .
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
-from .adjectives import (
-    is_bare_adjective,
-    is_comparative,
-    is_described,
-    is_look,
-    is_participle,
-    name_headless,
-)
+from .adjectives import is_bare_adjective, is_look, name_headless
+from .dictionary import readings
+from .left import BEFORE_NOUN, OPEN, SINGULAR, VERB_PARTICLES, Left, has_verb
 from .lexicon import Lexicon, lexicon
-from .missing_verbs import missing_verb
+from .open_words import choose
 from .tokens import STOPS, Token
-from .verb_tags import (
-    BEFORE_NOUN,
-    OPEN,
-    SINGULAR,
-    VERB_PARTICLES,
-    Left,
-    acts_next,
-    has_verb,
-    ing_tag,
-    is_base_verb,
-    is_plural,
-    is_third_person,
-    is_unknown_verb,
-    past_tag,
-)
 
 CLOSED = (  # section of the word lists -> tag, first match wins
     ("position", "pos"),
@@ -52,11 +33,11 @@ CLOSED = (  # section of the word lists -> tag, first match wins
     ("adverb", "adv"),
 )
 FRONTED = ("after", "before", "once")  # open a clause of time at the start of a sentence
-MOST_MISSING = 3  # verbs of one sentence that are found afterwards
+Choice = Callable[[Token, Left, Sequence[Token]], str]
 
 
-def tag(tokens: list[Token]) -> list[Token]:
-    """Fill in every token's tag."""
+def tag(tokens: list[Token], choose: Choice = choose) -> list[Token]:
+    """Fill in every token's tag; `choose` says what a word of no closed list is."""
     lex = lexicon()
     for i, token in enumerate(tokens):
         token.tag = closed_tag(token, lex)
@@ -68,32 +49,21 @@ def tag(tokens: list[Token]) -> list[Token]:
             opens = closed_tag(tokens[i + 1], lex) in ("det", "poss", "num")
             caused = i > 0 and tokens[i - 1].tag == "pron" and not opens  # "causing it to trip"
             token.tag = "to" if caused or is_infinitive(tokens[i + 1 : i + 3], lex) else "prep"
-    closed = [token.tag for token in tokens]
-    read_open(tokens, lex)
-    for _ in range(MOST_MISSING):
-        found = [
-            start + i
-            for start, sentence in sentences(tokens)
-            if (i := missing_verb(sentence, lex)) is not None
-        ]
-        if not found:
-            break
-        for i in found:
-            closed[i] = "verb"
-        for token, name in zip(tokens, closed, strict=True):
-            token.tag = name
-        read_open(tokens, lex)
+    for one, by, again in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if by.lower == "by" and one.lower == again.lower:  # "drop by drop"
+            one.tag = by.tag = again.tag = "adv"
+    read_open(tokens, lex, choose)
     name_headless(tokens)
     return tokens
 
 
-def read_open(tokens: list[Token], lex: Lexicon) -> None:
+def read_open(tokens: list[Token], lex: Lexicon, choose: Choice) -> None:
     """Tags for the words that no closed list has, from left to right."""
     left = Left()
     for i, token in enumerate(tokens):
         following = tokens[i + 1 : i + 4]
         if token.tag == OPEN:
-            token.tag = open_tag(token, left, following, lex)
+            token.tag = open_tag(token, left, following, lex, choose)
         elif token.lower in ("can", "will") and is_named(token, left, lex):
             token.tag = "noun"  # "a watering can"
         elif token.tag == "adv" and is_look(token, left, following, lex):
@@ -116,15 +86,6 @@ def is_rest(token: Token, left: Left, following: list[Token]) -> bool:
         return left.prev == "num"
     goes = bool(following) and following[0].lower.endswith("ing")
     return token.lower == "one" and (left.prev in ("det", "adj") or (left.prev == "," and goes))
-
-
-def sentences(tokens: list[Token]) -> Iterator[tuple[int, list[Token]]]:
-    """Each with the number of its first word."""
-    start = 0
-    for i, token in enumerate([*tokens, Token(".", ".", ".")]):
-        if token.tag == ".":
-            yield start, tokens[start:i]
-            start = i + 1
 
 
 def is_infinitive(following: list[Token], lex: Lexicon) -> bool:
@@ -155,6 +116,8 @@ def closed_tag(token: Token, lex: Lexicon) -> str:
         return "poss"
     if word.endswith(("wards", "ways", "wise")) and word not in ("always", "railways"):
         return "adv"
+    if word.endswith("ward") and not {"noun", "verb-base"} & set(readings(word)):
+        return "adv"  # "earthward"
     if word.endswith("ly") and word not in lex["not_adverb"] and len(word) > 4:
         return "adv"
     return OPEN
@@ -190,43 +153,12 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
     return token.tag
 
 
-def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon) -> str:
-    word, after = token.lower, following[0] if following else None
-    pair = f"{word} {after.lower}" if after else ""
-    opens_object = after is not None and after.tag in ("det", "poss", "num")
-    # "a bird building a nest", "its petals opening"
-    acts = left.prev == "be" or (left.head and opens_object) or is_plural(left.head)
-    if pair in lex.pairs or (word in lex["ing_noun"] and not acts):
-        return "noun"
+def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon, choose: Choice) -> str:
     if left.prev == "to":
         return "verb"
-    verb = lex.verbs.get(word)
-    closed_next = after is None or after.tag != OPEN
-    if word in lex["shapes"] and closed_next and (left.prev in BEFORE_NOUN or not verb):
+    if following and f"{token.lower} {following[0].lower}" in lex.pairs:
         return "noun"
-    if word in lex["camera_noun"] and not (verb and left.head):
-        return "noun"
-    if left.head and word in lex["participles"] and not (after and after.tag in ("det", "poss")):
-        return "part"
-    if word.endswith("ing") and len(word) > 4:
-        return ing_tag(word, left, after)
-    if verb and "s" in verb.forms and is_third_person(token, left, following, lex):
-        return "verb"
-    if verb and "base" in verb.forms and is_base_verb(token, verb, left, after, lex):
-        return "verb"
-    if verb and "past" in verb.forms:
-        return past_tag(word, left, after)
-    if left.word == "being" and word.endswith("ed"):
-        return "verb"
-    if not verb and is_unknown_verb(word, left, after):
-        return "verb"
-    if is_participle(word) and left.prev in BEFORE_NOUN and not closed_next:
-        return "adj"
-    if (left.prev in BEFORE_NOUN or left.head) and acts_next(following, lex):
-        return "noun"
-    if word in lex["adjectives"] or is_described(word):
-        return "adj"
-    return "adj" if is_comparative(word, lex) else "noun"
+    return choose(token, left, following)
 
 
 def move(left: Left, token: Token) -> None:
@@ -262,7 +194,6 @@ def move(left: Left, token: Token) -> None:
         left.in_prep = kind == "prep" and not some  # but "two of the six penguins"
     elif kind == "conj":
         left.joined = bool(left.head) and left.verbs == 0 and not left.in_prep
-        left.after_plural = is_plural(left.head)
         left.head, left.det, left.in_prep = "", "", False
     elif kind in (",", ".", "while", "later", "until", "rel"):
         subject, form, finite = left.subject_plural, left.form, left.finite

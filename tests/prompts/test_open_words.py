@@ -1,0 +1,109 @@
+"""Words of no list: what the dictionary and the learnt weights make of them."""
+
+import random
+
+import pytest
+
+from dev.tagger import examples, learn, read_tagged
+from fvg_core.prompts import rewrite
+from fvg_core.prompts.dictionary import ENDINGS, VERB_FORMS, readings
+from fvg_core.prompts.lexicon import VERB_KINDS, lexicon
+from fvg_core.prompts.open_words import LISTS, TAGS, best, choose, weights
+from fvg_core.prompts.tagger import tag
+from fvg_core.prompts.tokens import tokenise
+
+KINDS = (*VERB_KINDS, "base!", "s!", "ing!", "past!")
+FORMS = ("noun", "nouns", "adj", "adv", "?", "-", *(f"-{end}" for end in ENDINGS))
+FORMS += tuple(f"verb-{form}" for form in VERB_FORMS.values())
+
+
+def tags(text: str) -> dict[str, str]:
+    return {token.lower: token.tag for token in tag(tokenise(text))}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("refuses", {"verb-s"}),
+        ("drums", {"nouns", "verb-s"}),
+        ("mossy", {"adj"}),
+        ("moss-covered", {"-", "verb-past"}),
+        ("zorples", {"-s"}),
+        ("qwzx", {"?"}),
+    ],
+)
+def test_the_dictionary_knows_what_a_word_can_be(word, expected):
+    assert set(readings(word)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "verbs"),
+    [
+        ("The blicket zorples, and the fribbit on the perch snorfs.", {"zorples", "snorfs"}),
+        ("Three wugs zorple, snorf and blick above the shipyard.", {"zorple", "snorf", "blick"}),
+        ("A wug in ripped dungarees zorples the turnstile.", {"zorples"}),
+        ("Rain drums on the bonnet of a mossy jeep.", {"drums"}),
+        ("The tiger cub bats at its mother's tail.", {"bats"}),
+    ],
+)
+def test_verbs_that_no_list_has_are_found_by_their_place(text, verbs):
+    assert not any(word in lexicon().verbs for word in verbs if "z" in word)
+    assert {word for word, name in tags(text).items() if name == "verb"} == verbs
+
+
+def test_the_weights_read_the_tagged_prompts():
+    data = examples(read_tagged())
+    right = sum(best(each.found[0], weights()) == each.tag for each in data)
+    assert right >= 0.99 * len(data)
+    assert all(set(values) <= set(TAGS) for values in weights().values())
+
+
+def test_no_feature_names_an_open_word():
+    """A word that the tagged prompts have and one that they lack weigh the same."""
+    named = {feature.split("|")[0] for feature in weights()}
+    assert named <= {"", *LISTS, *KINDS, *FORMS}, named
+
+
+def test_prompts_that_were_not_learnt_from_are_read_nearly_as_well():
+    prompts = read_tagged()
+    random.Random(0).shuffle(prompts)
+    table = learn(examples(prompts[200:]), rounds=3)
+    unseen = examples(prompts[:200])
+    right = sum(best(each.found[0], table) == each.tag for each in unseen)
+    assert right >= 0.95 * len(unseen)
+
+
+def test_learning_twice_gives_the_same():
+    data = examples(read_tagged()[:40])
+    assert learn(data, rounds=2) == learn(data, rounds=2)
+
+
+def test_another_reader_of_open_words_may_be_given():
+    asked = []
+
+    def everything_is_a_noun(token, left, following):
+        asked.append(token.lower)
+        return "noun"
+
+    found = tag(tokenise("A dog runs."), everything_is_a_noun)
+    assert asked == ["dog", "runs"]
+    assert [token.tag for token in found] == ["det", "noun", "noun", "."]
+    assert choose is not everything_is_a_noun
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [
+        ("A castle of sand is being worn down by rain.", "A castle of sand near rain."),
+        ("Leaves zorple earthward past a barn.", "Leaves near a barn."),
+        ("With a wave of his hat, a clown skips.", "A clown standing, poised before the action."),
+        ("A dog returns with a stick.", "A dog standing, poised before the action."),
+        ("The pond glistens with dew.", "The pond."),
+        ("A chimney zorples black smoke and soot.", "A chimney."),
+        ("A door opens and a ghost appears.", "A door."),
+        ("A road runs past, and a fight breaks out.", "A road."),
+        ("A roof changes from wet to dry, inch by inch.", "A wet roof."),
+    ],
+)
+def test_what_comes_later_is_left_out(prompt, shown):
+    assert rewrite(prompt).first_frame_prompt == shown
