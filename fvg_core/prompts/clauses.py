@@ -29,6 +29,7 @@ class ClauseWriter:
         self.dropping = False  # to the end of the clause: a later state
         self.relative = self.reflexive = self.became = False
         self.source = False  # "from" came: "from deflated to taut"
+        self.last_place = ""  # the last preposition with its noun
         self.made = False  # the last object comes later, and what is listed with it
         self.clause_verbs = 0
 
@@ -46,6 +47,8 @@ class ClauseWriter:
             if np.tail is None:
                 return
             np = np.tail
+        if np.head in self.lex["time_span"] and self.verb is None and is_subject(rest):
+            self.later = True  # "time passes, and an oak"
         if np.camera:
             self.start_camera(np)
         elif self.dropping:

@@ -110,8 +110,12 @@ class SceneWriter(ClauseWriter):
             self.frame.remove(prep)
             return 1
         source, self.source = self.source, prep.word == "from"
+        gone = bool(self.frame.removed) and self.frame.removed[-1] == self.last_place
+        self.last_place = f"{prep.text} {target.text}"
         if self.drops_place(prep, target) or (source and is_goal(prep, target)):
             self.frame.remove(prep, target)
+        elif gone and prep.word == "with" and self.before == "prep":
+            self.frame.remove(prep, target)  # "to a puddle with a carrot in it"
         elif self.is_particle(prep) and isinstance(target, NounPhrase):
             self.on_object(target)
         elif self.camera and target.word in self.lex["framing"]:

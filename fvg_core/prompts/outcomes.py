@@ -11,6 +11,10 @@ EMITS = frozenset({"let", "give", "send"})  # with "out": "lets out a butterfly"
 RAISES = frozenset({"kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss"})
 LIGHT = frozenset({"take", "make", "give", "do"})
 ARRIVES = frozenset({"appear", "hatch", "materialize", "materialise", "form", "arise"})
+CREATES = frozenset(  # of a thing that nobody has before: "traces a heart"
+    ("build", "compose", "construct", "doodle", "engrave", "erect", "etch", "scrawl", "scribble")
+    + ("sculpt", "sketch", "spell", "trace", "write")
+)
 RETURNS = frozenset({"return", "resurface", "reappear"})  # "with a stick"
 ABSTRACT = ("ment", "tion", "sion", "ness", "ance", "ence", "ity")
 POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
@@ -35,7 +39,7 @@ def is_later(verb: VerbPhrase, np: NounPhrase) -> bool:
     """Whether a direct object is what the verb makes, a deed or a sound. "Turns the page" has a
     page before; "becomes a butterfly" has no butterfly."""
     was_there = np.definite or np.determiner in lexicon()["possessive"]
-    made = "link" in verb.flags and not was_there
+    made = ("link" in verb.flags or verb.lemma in CREATES) and not was_there
     return made or is_deed(verb, np) or np.head in lexicon()["event"]
 
 

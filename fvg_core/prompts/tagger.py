@@ -52,6 +52,8 @@ def tag(tokens: list[Token], choose: Choice = choose) -> list[Token]:
     for one, by, again in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if by.lower == "by" and one.lower == again.lower:  # "drop by drop"
             one.tag = by.tag = again.tag = "adv"
+        if one.lower == again.lower == "as":  # "as flat as a blade"
+            one.tag, again.tag = "adv", "prep"
     read_open(tokens, lex, choose)
     name_headless(tokens)
     return tokens

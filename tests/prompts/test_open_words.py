@@ -103,6 +103,10 @@ def test_another_reader_of_open_words_may_be_given():
         ("A door opens and a ghost appears.", "A door."),
         ("A road runs past, and a fight breaks out.", "A road."),
         ("A roof changes from wet to dry, inch by inch.", "A wet roof."),
+        ("A roof shrinks to a hut with a door.", "A roof."),
+        ("A stain traces a heart.", "A stain."),
+        ("A lake freezes; weeks pass, and a reed grows.", "A lake."),
+        ("A roof rusts until it is as red as a rose.", "A roof."),
     ],
 )
 def test_what_comes_later_is_left_out(prompt, shown):
