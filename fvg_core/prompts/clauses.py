@@ -167,7 +167,9 @@ class ClauseWriter:
         subject = self.frame.item.subject
         countable = subject is not None and (subject.determiner or is_plural(subject.head))
         of_place = self.before == "prep" and len(verb.tokens) == 1 and verb.word.endswith("ing")
-        if countable and not of_place and "way" in verb.flags:  # "rain falls" is everywhere
+        handles = bool(rest) and rest[0].kind == "np" and verb.flags.get("object") == "with"
+        countable = countable and not handles  # "rain falls" is everywhere, a coin is dropped
+        if countable and not of_place and "way" in verb.flags:
             self.frame.set_start(verb.flags["way"])
         if self.frame.item.animate:
             self.frame.item.actor = True

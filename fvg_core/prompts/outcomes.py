@@ -11,10 +11,10 @@ EMITS = frozenset({"let", "give", "send"})  # with "out": "lets out a butterfly"
 RAISES = frozenset({"kick", "throw", "churn", "stir", "whip", "raise", "fling", "toss"})
 LIGHT = frozenset({"take", "make", "give", "do"})
 ARRIVES = frozenset({"appear", "hatch", "materialize", "materialise", "form", "arise"})
-CREATES = frozenset(  # of a thing that nobody has before: "traces a heart"
-    ("build", "compose", "construct", "doodle", "engrave", "erect", "etch", "scrawl", "scribble")
-    + ("sculpt", "sketch", "spell", "trace", "write")
-)
+CREATES = frozenset({  # of a thing that nobody has before: "traces a heart"
+    "build", "compose", "construct", "doodle", "engrave", "erect", "etch", "scrawl", "scribble",
+    "sculpt", "sketch", "spell", "trace", "write",
+})  # fmt: skip
 RETURNS = frozenset({"return", "resurface", "reappear"})  # "with a stick"
 ABSTRACT = ("ment", "tion", "sion", "ness", "ance", "ence", "ity")
 POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
@@ -72,8 +72,8 @@ def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
     if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
         return True
     spent = verb.lemma in lexicon()["spent"] and len(np.tokens) == 1
-    if spent and np.head in lexicon()["abstract"]:
-        return True
+    if spent and (np.head in lexicon()["abstract"] or verb.lemma in ("take", "lose", "gain")):
+        return not is_plural(np.head)
     known = lexicon().verbs.get(np.head)
     if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:
         return False
