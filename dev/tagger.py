@@ -1,6 +1,7 @@
 """Learns the weights that tell what an open word is: `python -m dev.tagger`.
 
-The tagged prompts are those of the tests, `word/tag`, the words of one phrase joined with "_".
+The tagged prompts, `word/tag`, are those of the tests and some 250 more, and a few first frames.
+The words of one phrase are joined with "_".
 """
 
 from __future__ import annotations

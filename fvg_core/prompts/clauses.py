@@ -28,6 +28,7 @@ class ClauseWriter:
         self.pending = ""  # "and" or "," read and not yet written
         self.dropping = False  # to the end of the clause: a later state
         self.relative = self.reflexive = self.became = False
+        self.trailing = False  # the verb is the "spraying" of ", spraying foam"
         self.source = False  # "from" came: "from deflated to taut"
         self.last_place = ""  # the last preposition with its noun
         self.made = False  # the last object comes later, and what is listed with it
@@ -103,7 +104,7 @@ class ClauseWriter:
     def on_object(self, np: NounPhrase) -> None:
         if self.verb.event in ("static", "copula"):
             self.frame.write_noun(np)
-        elif is_later(self.verb, np) or is_given_off(self.verb, np, self.frame.item):
+        elif is_later(self.verb, np) or is_given_off(self.verb, np, self.frame.item, self.trailing):
             self.frame.remove(np)
             self.made = True
         elif not self.frame.find(np):
@@ -156,6 +157,7 @@ class ClauseWriter:
     def on_event(self, verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> None:
         self.frame.remove(verb)
         self.reflexive = False
+        self.trailing = after_comma and verb.word.endswith("ing")
         self.verb = verb
         if makes_what_follows(verb, after_comma, rest):
             self.dropping = True

@@ -17,7 +17,7 @@ CREATES = frozenset({  # of a thing that nobody has before: "traces a heart"
 })  # fmt: skip
 RETURNS = frozenset({"return", "resurface", "reappear"})  # "with a stick"
 ABSTRACT = ("ment", "tion", "sion", "ness", "ance", "ence", "ity")
-POSTURES = frozenset({"sit", "stand", "lie", "crouch", "squat"})
+POSTURES = frozenset({"sit", "stand", "lie", "line", "crouch", "squat"})
 
 
 def makes_what_follows(verb: VerbPhrase, after_comma: bool, rest: list[Phrase]) -> bool:
@@ -43,10 +43,10 @@ def is_later(verb: VerbPhrase, np: NounPhrase) -> bool:
     return made or is_deed(verb, np) or np.head in lexicon()["event"]
 
 
-def is_given_off(verb: VerbPhrase, np: NounPhrase, item: Item | None) -> bool:
-    """ "a chimney belches smoke": a verb of no list and what a thing does with it."""
+def is_given_off(verb: VerbPhrase, np: NounPhrase, item: Item | None, trailing: bool) -> bool:
+    """ "a chimney belches smoke", ", spraying foam" (`trailing`): what comes out of a thing."""
     unknown = verb.event == "action" and verb.word not in lexicon().verbs
-    return unknown and is_mass(np, item)
+    return (unknown or trailing) and is_mass(np, item)
 
 
 def is_mass(np: NounPhrase, item: Item | None) -> bool:
