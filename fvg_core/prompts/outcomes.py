@@ -15,6 +15,7 @@ CREATES = frozenset({  # of a thing that nobody has before: "traces a heart"
     "build", "compose", "construct", "doodle", "engrave", "erect", "etch", "scrawl", "scribble",
     "sculpt", "sketch", "spell", "trace", "write",
 })  # fmt: skip
+ERUPTS = frozenset({"erupt", "explode", "burst"})  # "in sparks"
 RETURNS = frozenset({"return", "resurface", "reappear"})  # "with a stick"
 ABSTRACT = ("ment", "tion", "sion", "ness", "ance", "ence", "ity")
 POSTURES = frozenset({"sit", "stand", "lie", "line", "crouch", "squat"})
@@ -71,9 +72,10 @@ def is_deed(verb: VerbPhrase, np: NounPhrase) -> bool:
     "falls silent", where it is what becomes of the subject."""
     if verb.lemma in BECOMES and len(np.tokens) == 1 and not is_plural(np.head):
         return True
-    spent = verb.lemma in lexicon()["spent"] and len(np.tokens) == 1
-    if spent and (np.head in lexicon()["abstract"] or verb.lemma in ("take", "lose", "gain")):
-        return not is_plural(np.head)
+    bare = len(np.tokens) == 1 and verb.lemma in ("take", "lose", "gain")
+    abstract = np.head in lexicon()["abstract"] and not np.attributes and not np.tail
+    if verb.lemma in lexicon()["spent"] and (bare or abstract) and not is_plural(np.head):
+        return True  # "gathers speed", "takes wing", "takes the lead"
     known = lexicon().verbs.get(np.head)
     if verb.lemma not in LIGHT or known is None or np.tail or np.attributes:
         return False
@@ -107,6 +109,8 @@ def is_made(verb: VerbPhrase, prep: str, np: NounPhrase, item: Item | None, itse
     if prep == "with" and verb.lemma in RETURNS:
         return True
     if prep == "in" and np.tail and np.head in lex["in_a"]:
+        return True
+    if prep in ("in", "into") and verb.lemma in ERUPTS and is_mass(np, item):
         return True
     if prep in ("in", "into") and np.head in lex["formation"]:
         return True

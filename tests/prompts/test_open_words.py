@@ -105,6 +105,8 @@ def test_another_reader_of_open_words_may_be_given():
         ("A roof changes from wet to dry, inch by inch.", "A wet roof."),
         ("A roof shrinks to a hut with a door.", "A roof."),
         ("A stain traces a heart.", "A stain."),
+        ("A kite loses its grip.", "A kite."),
+        ("A pillow explodes in feathers.", "A pillow."),
         ("A bottle bursts, spraying foam over a sign.", "A bottle near a sign."),
         ("Two buses line up by a kerb.", "Two buses near a kerb."),
         ("A balloon gains height.", "A balloon."),

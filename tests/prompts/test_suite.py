@@ -29,8 +29,8 @@ LATER = read_suite(Path(__file__).with_name("later_prompts.jsonl"))
 FRESH = read_suite(Path(__file__).with_name("fresh_prompts.jsonl"))
 # What the rules were improved on after that: .206, .271, .163, .085, .152, .072 at first sight.
 TUNED = read_suite(Path(__file__).with_name("tuned_prompts.jsonl"))
-# By somebody who did not know the rules: .122 at first sight. Then the tagger learnt to read open
-# words, and half of these prompts were looked at; the other half showed that this carries over.
+# By somebody who did not know the rules: .122 at first sight. The rules were improved on one half
+# of them since, and the tagger learnt from all.
 OUTSIDE = read_suite(Path(__file__).with_name("outside_prompts.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
@@ -98,7 +98,7 @@ def test_the_scorer_sees_each_fault(text, measures):
         (LATER, 0.02),
         (FRESH, 0.03),
         (TUNED, 0.02),
-        (OUTSIDE, 0.05),
+        (OUTSIDE, 0.035),
     ],
     ids=["tuned", "held_out", "later", "fresh", "tuned_later", "outside"],
 )
