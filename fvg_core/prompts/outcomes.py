@@ -41,7 +41,8 @@ def is_later(verb: VerbPhrase, np: NounPhrase) -> bool:
     page before; "becomes a butterfly" has no butterfly."""
     was_there = np.definite or np.determiner in lexicon()["possessive"]
     made = ("link" in verb.flags or verb.lemma in CREATES) and not was_there
-    return made or is_deed(verb, np) or np.head in lexicon()["event"]
+    stirred = np.head in lexicon()["in_a"] and np.tail is not None  # "throws up a cloud of dust"
+    return made or stirred or is_deed(verb, np) or np.head in lexicon()["event"]
 
 
 def is_given_off(verb: VerbPhrase, np: NounPhrase, item: Item | None, trailing: bool) -> bool:

@@ -106,6 +106,7 @@ def test_another_reader_of_open_words_may_be_given():
         ("A roof shrinks to a hut with a door.", "A roof."),
         ("A stain traces a heart.", "A stain."),
         ("A kite loses its grip.", "A kite."),
+        ("A truck throws up a cloud of dust.", "A truck."),
         ("A radio plays a tango.", "A radio."),
         ("A pillow explodes in feathers.", "A pillow."),
         ("A bottle bursts, spraying foam over a sign.", "A bottle near a sign."),
