@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .dictionary import readings
 from .left import BEFORE_NOUN, OPEN, Left
 from .lexicon import Lexicon
 from .tokens import Token
@@ -49,6 +50,14 @@ def is_look(token: Token, left: Left, following: list[Token], lex: Lexicon) -> b
 def is_bare_adjective(following: list[Token], lex: Lexicon) -> bool:
     alone = len(following) < 2 or following[1].tag != OPEN
     return bool(following) and following[0].lower in lex["adjectives"] and alone
+
+
+def is_look_after_be(word: str, following: list[Token], lex: Lexicon) -> bool:
+    """ "is torn and muddy", "is parked behind a truck": how a thing looks, not what befalls it."""
+    if word in lex["placed"]:
+        return True
+    joined = len(following) > 1 and following[0].tag == "conj"
+    return joined and "verb-participle" in readings(word) and "adj" in readings(following[1].lower)
 
 
 def is_participle(word: str) -> bool:

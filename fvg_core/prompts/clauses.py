@@ -1,10 +1,10 @@
 """What a clause leaves in the first frame: subject, objects, and a state that one image shows."""
 
-from .left import is_plural
+from .left import is_one_thing, is_plural
 from .lexicon import lexicon
 from .outcomes import is_arriving, is_given_off, is_later, is_rising, makes_what_follows
-from .phrases import NounPhrase, Phrase, VerbPhrase
-from .places import is_subject, object_relation, pose, still_form
+from .phrases import NounPhrase, Phrase, VerbPhrase, article
+from .places import is_described, is_subject, object_relation, pose, still_form
 from .scene import FirstFrame
 
 
@@ -27,7 +27,7 @@ class ClauseWriter:
         self.verb: VerbPhrase | None = None
         self.pending = ""  # "and" or "," read and not yet written
         self.dropping = False  # to the end of the clause: a later state
-        self.relative = self.reflexive = self.became = False
+        self.relative = self.reflexive = self.became = self.whose = False
         self.trailing = False  # the verb is the "spraying" of ", spraying foam"
         self.source = False  # "from" came: "from deflated to taut"
         self.last_place = ""  # the last preposition with its noun
@@ -54,6 +54,8 @@ class ClauseWriter:
             self.start_camera(np)
         elif self.dropping:
             self.frame.remove(np)
+        elif self.whose and self.frame.item is not None:
+            self.on_part(np, rest)
         elif self.pending or self.verb is None:
             self.on_listed(np, rest)
         elif self.camera:
@@ -71,6 +73,14 @@ class ClauseWriter:
         self.camera, self.panned = False, True
         self.new_clause()
         self.on_subject(np)
+
+    def on_part(self, np: NounPhrase, rest: list[Phrase]) -> None:
+        """ "a bookcase whose top shelf holds a jar": the shelf is said of the bookcase."""
+        self.whose = False
+        one = is_one_thing(np.head)
+        has = f"with {article(['a', np.text])}" if one else "with"
+        self.frame.write("whose" if is_described(rest) else has)
+        self.frame.write_noun(np)
 
     def on_listed(self, np: NounPhrase, rest: list[Phrase]) -> None:
         """After "and" or a comma: one more of a list, or the subject of a new clause."""
@@ -131,6 +141,9 @@ class ClauseWriter:
             self.frame.remove(verb)
         elif self.dropping:
             self.frame.remove(verb)
+        elif self.frame.item and self.frame.item.parts[-2:-1] == ["whose"]:
+            self.verb = VerbPhrase("verb", verb.tokens, "be", "static")
+            self.frame.write(verb.text)  # "whose apron is scorched"
         elif verb.event in ("static", "copula") and not self.later:
             self.on_state(verb, rest)
         else:
@@ -166,6 +179,8 @@ class ClauseWriter:
         if is_arriving(verb, rest, self.frame.item):
             self.frame.drop_item()
             return
+        if "whose" in self.frame.item.parts:
+            self.frame.item.parts.append(",")
         subject = self.frame.item.subject
         countable = subject is not None and (subject.determiner or is_plural(subject.head))
         of_place = self.before == "prep" and len(verb.tokens) == 1 and verb.word.endswith("ing")

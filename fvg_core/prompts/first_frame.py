@@ -154,6 +154,8 @@ class SceneWriter(ClauseWriter):
     def drops_place(self, prep: Phrase, target: Phrase) -> bool:
         if self.dropping:
             return True
+        if prep.word in ("after", "before") and target.word in self.lex["event"]:
+            return True  # "after a long pause"
         if isinstance(target, NounPhrase) and target.head in self.lex["time_span"]:
             return self.verb is not None
         return self.panned and not self.verb and prep.word in ("to", "into", "toward")
@@ -185,6 +187,7 @@ class SceneWriter(ClauseWriter):
             word in ("into", "to", "towards", "toward")
             or self.later
             or is_gained(self.verb, word, target)
+            or (word == "by" and self.before == "verb" and not getattr(target, "determiner", ""))
         ):
             self.frame.remove(prep, target)
         else:
@@ -232,6 +235,7 @@ class SceneWriter(ClauseWriter):
             self.dropping = True
         elif kind == "rel":
             self.relative, self.verb, self.pending = True, None, ""
+            self.whose = phrase.word == "whose"
 
     def on_comma(self, phrase: Phrase) -> None:
         self.pending = ","

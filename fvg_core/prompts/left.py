@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .dictionary import readings
 from .lexicon import Lexicon, lexicon
 from .tokens import Token
 
@@ -47,6 +48,10 @@ def is_plural(noun: str) -> bool:
     if noun in lex["irregular_plural"]:
         return True
     return noun.endswith("s") and not noun.endswith("ss") and noun not in lex["singular_s"]
+
+
+def is_one_thing(noun: str) -> bool:
+    return "noun" in readings(noun) and not is_plural(noun)
 
 
 def has_verb(tokens: list[Token], lex: Lexicon) -> bool:

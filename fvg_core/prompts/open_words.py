@@ -11,27 +11,56 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from .dictionary import ending, readings
-from .left import OPEN, SINGULAR, Left
+from .left import OPEN, SINGULAR, Left, is_plural
 from .lexicon import lexicon, lines
 from .tokens import Token
 
 TAGS = ("adj", "adv", "ing-adj", "noun", "part", "verb")
 LISTS = ("adjectives", "participles", "animate", "ing_noun", "noun_first", "shapes", "camera_noun")
+ONE = ("one", "another")
+WHO = ("that", "who")
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "last")
+OTHERS = frozenset({"verb-s", "verb-past", "verb-participle"})
 END = Token(".", ".", ".")
 Weights = Mapping[str, Mapping[str, float]]  # feature -> tag -> weight
 
 
 def choose(token: Token, left: Left, following: Sequence[Token]) -> str:
-    return best(features(token, left, following), weights())
+    return best(features(token, left, following), weights(), possible(token, left, following))
 
 
-def best(found: Iterable[str], table: Weights) -> str:
+def possible(token: Token, left: Left, following: Sequence[Token]) -> Sequence[str]:
+    """The tags that grammar leaves, by rules that the tagged prompts (nearly) never break."""
+    if (left.word in ONE or left.word in WHO) and readings(token.lower) == ("nouns", "verb-s"):
+        return ("verb",)  # "one wakes"
+    if token.lower in lexicon()["shapes"] and "verb-s" in readings((*following, END)[0].lower):
+        return ("noun",)  # "a red square remains still"
+    if cannot_be_verb(token.lower, left):
+        return tuple(name for name in TAGS if name != "verb")
+    return TAGS
+
+
+def cannot_be_verb(word: str, left: Left) -> bool:
+    known = readings(word)
+    numbered = left.det in lexicon().numbers and left.det != "one"
+    if left.prev == "noun" and numbered and "nouns" in known and not is_plural(left.word):
+        return True  # "six porcelain plates"
+    if left.prev == "adj" and not left.head and left.word not in ORDINALS:
+        counted = numbered or (left.det in SINGULAR and "verb-s" not in known)
+        object_ = left.verbs and not left.det and "verb-s" in known  # "carries cardboard boxes"
+        return counted or bool(object_)
+    if left.prev == "noun" and left.verbs and "verb-base" in known and not OTHERS & set(known):
+        return bool(left.det) and not (left.plural or left.causes or left.modal)  # "the flour bag"
+    return left.word == "whose"
+
+
+def best(found: Iterable[str], table: Weights, among: Sequence[str] = TAGS) -> str:
     """The tag with the greatest sum of weights."""
     scores = dict.fromkeys(TAGS, 0.0)
     for feature in found:
         for tag, weight in table.get(feature, {}).items():
             scores[tag] += weight
-    return max(TAGS, key=scores.__getitem__)
+    return max(among, key=scores.__getitem__)
 
 
 @lru_cache(maxsize=1)

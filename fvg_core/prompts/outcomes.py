@@ -15,8 +15,10 @@ CREATES = frozenset({  # of a thing that nobody has before: "traces a heart"
     "build", "compose", "construct", "doodle", "engrave", "erect", "etch", "scrawl", "scribble",
     "sculpt", "sketch", "spell", "trace", "write",
 })  # fmt: skip
+DRAWS = frozenset({"draw", "paint", "carve", "form"})
 ERUPTS = frozenset({"erupt", "explode", "burst"})  # "in sparks"
 RETURNS = frozenset({"return", "resurface", "reappear"})  # "with a stick"
+STAYS = frozenset({"arrives", "turns", "way"})
 ABSTRACT = ("ment", "tion", "sion", "ness", "ance", "ence", "ity")
 POSTURES = frozenset({"sit", "stand", "lie", "line", "crouch", "squat"})
 
@@ -41,6 +43,7 @@ def is_later(verb: VerbPhrase, np: NounPhrase) -> bool:
     page before; "becomes a butterfly" has no butterfly."""
     was_there = np.definite or np.determiner in lexicon()["possessive"]
     made = ("link" in verb.flags or verb.lemma in CREATES) and not was_there
+    made |= verb.lemma in DRAWS and np.head.removesuffix("s") in lexicon()["formation"]
     stirred = np.head in lexicon()["in_a"] and np.tail is not None  # "throws up a cloud of dust"
     return made or stirred or is_deed(verb, np) or np.head in lexicon()["event"]
 
@@ -59,8 +62,15 @@ def is_mass(np: NounPhrase, item: Item | None) -> bool:
 def is_arriving(verb: VerbPhrase, rest: list[Phrase], item: Item) -> bool:
     """ "a rainbow appears", "a fight breaks out": nobody sees it before."""
     out = bool(rest) and rest[0].word == "out" and verb.lemma == "break"
-    new = item.subject is not None and item.parts == [item.subject] and not item.subject.definite
-    return new and (out or verb.lemma in ARRIVES)
+    if item.subject is None or item.subject.definite or item.posed or item.parts[0] != item.subject:
+        return False
+    alone = item.parts == [item.subject]
+    comes = verb.lemma == "emerge" and item.joint and not item.animate
+    return (alone and (out or verb.lemma in ARRIVES)) or bool(comes and not follows(rest, "from"))
+
+
+def follows(rest: list[Phrase], word: str) -> bool:
+    return bool(rest) and rest[0].word == word
 
 
 def is_goal(prep: Phrase, target: Phrase) -> bool:
@@ -111,10 +121,19 @@ def is_made(verb: VerbPhrase, prep: str, np: NounPhrase, item: Item | None, itse
         return True
     if prep == "in" and np.tail and np.head in lex["in_a"]:
         return True
+    if (
+        prep == "with"
+        and verb.lemma in lex["coats"]
+        and any(t.lower == "being" for t in verb.tokens)
+    ):
+        return True  # "is being covered with a mural"
+    if prep in ("to", "into") and not verb.moves and np.head in lex["adjectives"]:
+        return True  # "caramelise to a dark amber"
     if prep in ("in", "into") and verb.lemma in ERUPTS and is_mass(np, item):
         return True
     if prep in ("in", "into") and np.head in lex["formation"]:
-        return True
+        kept = verb.moves and np.head in lex["line"] and not STAYS & set(verb.flags)
+        return prep == "into" or not kept  # but "glide in a line"
     if prep == "into" and itself:
         return True
     # A verb of no list, but not one by which a person may go: "frizzes into tight curls".

@@ -63,6 +63,14 @@ def still_form(verb: VerbPhrase, has_object: bool) -> str:
     return best(forms, key=len, default=verb.word)
 
 
+def is_described(rest: list[Phrase]) -> bool:
+    """Whether a form of "be" and a look come next: "is scorched", "is bright red"."""
+    verb = rest[0] if rest else None
+    if not isinstance(verb, VerbPhrase) or verb.tokens[0].tag != "be" or verb.negated:
+        return False
+    return verb.event == "copula" or (len(verb.tokens) == 2 and not verb.word.endswith("ing"))
+
+
 def is_subject(rest: list[Phrase]) -> bool:
     """Whether a verb comes before the next break or noun phrase."""
     after_prep = False

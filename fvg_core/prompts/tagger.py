@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .adjectives import is_bare_adjective, is_look, name_headless
-from .dictionary import readings
+from .adjectives import is_bare_adjective, is_look, is_look_after_be, name_headless
+from .dictionary import ending, readings
 from .left import BEFORE_NOUN, OPEN, SINGULAR, VERB_PARTICLES, Left, has_verb
 from .lexicon import Lexicon, lexicon
 from .open_words import choose
@@ -120,7 +120,7 @@ def closed_tag(token: Token, lex: Lexicon) -> str:
         return "adv"
     if word.endswith("ward") and not {"noun", "verb-base"} & set(readings(word)):
         return "adv"  # "earthward"
-    if word.endswith("ly") and word not in lex["not_adverb"] and len(word) > 4:
+    if word.endswith("ly") and {"adv", ending(word)} & set(readings(word)):
         return "adv"
     return OPEN
 
@@ -134,6 +134,8 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
         return "noun"
     if word in lex["adjectives"] and left.prev in BEFORE_NOUN:
         return "adj"
+    if token.tag == "prep" and left.prev in ("det", "poss") and after and after.tag == OPEN:
+        return "adj"  # "the opposite wall", "the inside lane"
     if word in VERB_PARTICLES and left.prev == "verb" and is_bare_adjective(following, lex):
         return "adv"  # "ends up pink"
     starts_noun = after is not None and after.tag in ("det", "poss", "num", "pron", OPEN, "adj")
@@ -158,6 +160,10 @@ def ambiguous_tag(token: Token, left: Left, following: list[Token], lex: Lexicon
 def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon, choose: Choice) -> str:
     if left.prev == "to":
         return "verb"
+    if token.lower in lex["predicative"]:
+        return "adj"
+    if left.prev == "be" and is_look_after_be(token.lower, following, lex):
+        return "part"
     if following and f"{token.lower} {following[0].lower}" in lex.pairs:
         return "noun"
     return choose(token, left, following)

@@ -44,6 +44,15 @@ def test_the_dictionary_knows_what_a_word_can_be(word, expected):
         ("A wug in ripped dungarees zorples the turnstile.", {"zorples"}),
         ("Rain drums on the bonnet of a mossy jeep.", {"drums"}),
         ("The tiger cub bats at its mother's tail.", {"bats"}),
+        ("Two cups wait; one falls, another wakes.", {"wait", "falls", "wakes"}),
+        ("The toddler, having emptied the flour bag, giggles.", {"emptied", "giggles"}),
+        ("An ornate table laid with six porcelain plates, a roast goose in the middle.", set()),
+        ("A barn owl that quarters low over the marsh.", {"quarters"}),
+        (
+            "A red circle moves left and a red circle moves left and a red square remains still on "
+            "a black background.",
+            {"moves", "remains"},
+        ),
     ],
 )
 def test_verbs_that_no_list_has_are_found_by_their_place(text, verbs):
@@ -117,7 +126,35 @@ def test_another_reader_of_open_words_may_be_given():
         ("A box drops a coin.", "A box with a coin."),
         ("A lake freezes; weeks pass, and a reed grows.", "A lake."),
         ("A roof rusts until it is as red as a rose.", "A roof."),
+        ("Two trucks wait, and a pink cloud with sparks emerges.", "Two trucks waiting."),
+        ("A roof caramelises to a dark amber.", "A roof."),
+        ("A roof is being covered with a mural.", "A roof."),
+        ("The pond, after a long pause, is still.", "The pond."),
+        ("A roof is flattened by hail.", "A roof."),
     ],
 )
 def test_what_comes_later_is_left_out(prompt, shown):
+    assert rewrite(prompt).first_frame_prompt == shown
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [
+        ("A shed whose upper shelf holds a jar.", "A shed with an upper shelf holding a jar."),
+        ("A cart whose roof is torn is sold.", "A cart whose roof is torn."),
+        (
+            "A smith whose apron is torn hammers a rod.",
+            "A smith whose apron is torn, with a rod.",
+        ),
+        ("A car is parked behind a tree.", "A car is parked behind a tree."),
+        ("The roof is torn and muddy.", "The roof is torn and muddy."),
+        ("Of the two cats asleep in a hut, one wakes.", "Of the two cats asleep in a hut, one."),
+        ("Three carts roll in two rows.", "Three carts in two rows."),
+        ("Three carts roll in a line.", "Three carts in a line."),
+        ("A cart hits the opposite wall.", "A cart near the opposite wall."),
+        ("A drone hovers above a roof.", "A drone hovering above a roof."),
+        ("Rocks fall down the gully.", "Rocks high in the frame, at the top of the gully."),
+    ],
+)
+def test_what_is_there_stays(prompt, shown):
     assert rewrite(prompt).first_frame_prompt == shown
