@@ -35,7 +35,11 @@ FIRST_SIGHT = (
     "was said of what comes later. That work looked at one half of the 154, and with none of them "
     "in what the tagger learns from, this half leaked .046 and the other .031, before .111 and "
     ".131. The other half is not wholly blind: what had failed on it stood on this page. All 154 "
-    "were then tagged and learnt from, so that their scores below say nothing of new prompts."
+    "were then tagged and learnt from, so that their scores below say nothing of new prompts. Then "
+    "160 prompts of somebody else (tests/prompts/outside_prompts_2.jsonl) scored at first sight "
+    "entity recall .980, counts .986, attributes .952, relations .918, initial states .810, "
+    "leakage .064; the rules without dictionary and tagger .990, .993, .968, .953, .862 and .108. "
+    "The rules were improved on all 160 since: their scores below are no first sight either."
 )
 
 

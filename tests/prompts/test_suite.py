@@ -32,6 +32,8 @@ TUNED = read_suite(Path(__file__).with_name("tuned_prompts.jsonl"))
 # By somebody who did not know the rules: .122 at first sight. The rules were improved on one half
 # of them since, and the tagger learnt from all.
 OUTSIDE = read_suite(Path(__file__).with_name("outside_prompts.jsonl"))
+# By somebody else again: .064 at first sight, and .108 for the rules without dictionary and tagger.
+OUTSIDE_2 = read_suite(Path(__file__).with_name("outside_prompts_2.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
     "motion_binding",
@@ -58,14 +60,14 @@ def test_it_has_twenty_of_each_category_half_of_them_held_out():
     assert Counter((c.category, c.half) for c in SUITE) == {
         (category, half): 10 for category in CATEGORIES for half in ("tuned", "held_out")
     }
-    prompts = [c.prompt for c in [*SUITE, *LATER, *FRESH, *TUNED, *OUTSIDE]] + [
+    prompts = [c.prompt for c in [*SUITE, *LATER, *FRESH, *TUNED, *OUTSIDE, *OUTSIDE_2]] + [
         c["prompt"] for c in EARLIER
     ]
     assert len(set(prompts)) == len(prompts)
 
 
 def test_expectations_are_words_of_the_prompt():
-    for case in [*SUITE, *LATER, *FRESH, *TUNED, *OUTSIDE]:
+    for case in [*SUITE, *LATER, *FRESH, *TUNED, *OUTSIDE, *OUTSIDE_2]:
         said = case.prompt.lower()
         for entity in case.entities:
             assert all(word in said for word in (entity["noun"], *entity["attributes"])), case
@@ -99,8 +101,9 @@ def test_the_scorer_sees_each_fault(text, measures):
         (FRESH, 0.03),
         (TUNED, 0.02),
         (OUTSIDE, 0.035),
+        (OUTSIDE_2, 0.035),
     ],
-    ids=["tuned", "held_out", "later", "fresh", "tuned_later", "outside"],
+    ids=["tuned", "held_out", "later", "fresh", "tuned_later", "outside", "outside_2"],
 )
 def test_the_rules(cases, most_leaked):
     scored, _ = score(cases, Rewriting())
