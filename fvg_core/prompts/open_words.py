@@ -47,7 +47,7 @@ def cannot_be_verb(word: str, left: Left) -> bool:
         return True  # "six porcelain plates"
     if left.prev == "adj" and not left.head and left.word not in ORDINALS:
         counted = numbered or (left.det in SINGULAR and "verb-s" not in known)
-        object_ = left.verbs and not left.det and "verb-s" in known  # "carries cardboard boxes"
+        object_ = left.verbs and not left.det and "verb-s" in known  # "carries red boxes"
         return counted or bool(object_)
     if left.prev == "noun" and left.verbs and "verb-base" in known and not OTHERS & set(known):
         return bool(left.det) and not (left.plural or left.causes or left.modal)  # "the flour bag"
