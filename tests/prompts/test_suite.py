@@ -34,6 +34,8 @@ TUNED = read_suite(Path(__file__).with_name("tuned_prompts.jsonl"))
 OUTSIDE = read_suite(Path(__file__).with_name("outside_prompts.jsonl"))
 # By somebody else again: .064 at first sight, and .108 for the rules without dictionary and tagger.
 OUTSIDE_2 = read_suite(Path(__file__).with_name("outside_prompts_2.jsonl"))
+# By a third who did not know the rules; nothing was improved on them.
+UNSEEN = read_suite(Path(__file__).with_name("unseen_prompts.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
     "motion_binding",
@@ -102,8 +104,9 @@ def test_the_scorer_sees_each_fault(text, measures):
         (TUNED, 0.02),
         (OUTSIDE, 0.035),
         (OUTSIDE_2, 0.035),
+        (UNSEEN, 0.1),
     ],
-    ids=["tuned", "held_out", "later", "fresh", "tuned_later", "outside", "outside_2"],
+    ids=["tuned", "held_out", "later", "fresh", "tuned_later", "outside", "outside_2", "unseen"],
 )
 def test_the_rules(cases, most_leaked):
     scored, _ = score(cases, Rewriting())
