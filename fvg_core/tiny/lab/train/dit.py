@@ -96,7 +96,8 @@ def train(
 
 def _loss(model: nn.Module, batch: tuple[Tensor, Tensor], gen: torch.Generator) -> Tensor:
     z0, features = batch
-    t = shift_sigma(uniform_time(len(z0), gen), TRAIN_SHIFT).to(z0)
+    even = (torch.arange(len(z0)) + uniform_time(len(z0), gen)) / len(z0)  # one in each n-th
+    t = shift_sigma(even, TRAIN_SHIFT).to(z0)
     eps = torch.randn(z0.shape, generator=gen).to(z0)
     with torch.autocast(z0.device.type, torch.bfloat16), _attention(z0.device):
         x = add_noise(z0, eps, t)
