@@ -118,12 +118,8 @@ class SceneWriter(ClauseWriter):
             self.frame.remove(prep, target)  # "to a puddle with a carrot in it"
         elif self.is_particle(prep) and isinstance(target, NounPhrase):
             self.on_object(target)
-        elif self.camera and target.word in self.lex["framing"]:
-            self.frame.remove(prep, target)
         elif self.camera:
-            self.on_shown(target) if isinstance(target, NounPhrase) else self.frame.remove(
-                prep, target
-            )
+            self.on_camera_place(prep, target)
         elif self.verb is not None and self.verb.event == "change":
             self.on_changed_place(prep, target)
         elif self.acted and isinstance(target, NounPhrase):
@@ -136,6 +132,13 @@ class SceneWriter(ClauseWriter):
             self.write_place(prep.text, target)
         self.pending = ""
         return 2
+
+    def on_camera_place(self, prep: Phrase, target: Phrase) -> None:
+        """ "zooms in on a fox" shows the fox; "in a close-up" is of the camera itself."""
+        if isinstance(target, NounPhrase) and target.word not in self.lex["framing"]:
+            self.on_shown(target)
+        else:
+            self.frame.remove(prep, target)
 
     def is_first_state(self, prep: Phrase, target: Phrase) -> bool:
         """ "is painted from rusty red to glossy black": it is rusty red."""

@@ -121,11 +121,8 @@ def is_made(verb: VerbPhrase, prep: str, np: NounPhrase, item: Item | None, itse
         return True
     if prep == "in" and np.tail and np.head in lex["in_a"]:
         return True
-    if (
-        prep == "with"
-        and verb.lemma in lex["coats"]
-        and any(t.lower == "being" for t in verb.tokens)
-    ):
+    being = any(t.lower == "being" for t in verb.tokens)
+    if prep == "with" and being and verb.lemma in lex["coats"]:
         return True  # "is being covered with a mural"
     if prep in ("to", "into") and not verb.moves and np.head in lex["adjectives"]:
         return True  # "caramelise to a dark amber"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from .adjectives import is_bare_adjective, is_look, is_look_after_be, name_headless
 from .dictionary import ending, readings
-from .left import BEFORE_NOUN, OPEN, SINGULAR, VERB_PARTICLES, Left, has_verb
+from .left import BEFORE_NOUN, OPEN, VERB_PARTICLES, Left, has_verb
 from .lexicon import Lexicon, lexicon
 from .open_words import choose
 from .tokens import STOPS, Token
@@ -74,7 +74,7 @@ def read_open(tokens: list[Token], lex: Lexicon, choose: Choice) -> None:
             token.tag = "noun"
         elif token.tag in ("prep", "dir", "later", "while", "adv"):
             token.tag = ambiguous_tag(token, left, following, lex)
-        move(left, token)
+        left.take(token)
 
 
 def is_named(token: Token, left: Left, lex: Lexicon) -> bool:
@@ -167,50 +167,3 @@ def open_tag(token: Token, left: Left, following: list[Token], lex: Lexicon, cho
     if following and f"{token.lower} {following[0].lower}" in lex.pairs:
         return "noun"
     return choose(token, left, following)
-
-
-def move(left: Left, token: Token) -> None:
-    """Take one tagged word into what has been built."""
-    kind, word = token.tag, token.lower
-    verb = lexicon().verbs.get(word)
-    if kind in ("det", "poss", "num", "adj", "ing-adj") and left.head and left.prev == "noun":
-        left.head = ""
-        left.det = left.det if kind in ("adj", "ing-adj") else ""
-    if kind in ("det", "poss", "num"):
-        outer = ("", "the", "all", "a", "an")  # "a dozen", "the two"
-        left.det = word if left.det in outer else left.det
-    elif kind in ("noun", "pron"):
-        left.head = word
-        if not left.in_prep and left.verbs == 0:
-            left.subject_plural = left.plural or word in ("they", "we", "you")
-    elif kind == "be":
-        left.form = left.finite = "base" if word in ("are", "were") else "s"
-    elif kind == "verb":
-        forms = verb.forms if verb else {"s" if word.endswith("s") else "base"}
-        left.form = "ing" if word.endswith("ing") else next(iter(sorted(forms)))
-        left.form = "s" if "s" in forms else left.form
-        left.form = "base" if left.prev in ("to", "aux") else left.form
-        if not left.helper and left.form != "ing":
-            left.finite = left.form
-        left.verbs += 1
-    if kind in ("verb", "aux"):
-        left.causes = word in lexicon()["causative"]
-    counted = left.prev == "det" or left.word in lexicon().numbers
-    some = word == "of" and counted and left.word not in SINGULAR
-    if kind in ("verb", "prep", "part", "be", "aux"):
-        left.head, left.det = "", ""
-        left.in_prep = kind == "prep" and not some  # but "two of the six penguins"
-    elif kind == "conj":
-        left.joined = bool(left.head) and left.verbs == 0 and not left.in_prep
-        left.head, left.det, left.in_prep = "", "", False
-    elif kind in (",", ".", "while", "later", "until", "rel"):
-        subject, form, finite = left.subject_plural, left.form, left.finite
-        if kind == "rel" and left.head:
-            subject = left.plural  # "pigeons that flap": of the thing just named
-        left.__init__(subject_plural=subject, form=form, finite=finite)
-        if kind in (".", "while"):
-            left.subject_plural, left.form, left.finite = None, "", ""
-        left.head = word if kind == "rel" else ""
-    left.modal = word in lexicon()["modal"] or (left.modal and kind in ("adv", "neg"))
-    left.helper = kind in ("be", "aux") or (left.helper and kind in ("adv", "neg", "adj"))
-    left.prev, left.word = kind, word
