@@ -193,13 +193,15 @@ def _started(ray: Any, actors: list[Any]) -> Fleet:
     """Those that start in time; the others are said. HostError if none does."""
     asked = {actor.url.remote(): actor for actor in actors}
     ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=START_S)
-    running, problems = {}, [f"{len(late)} did not start within {START_S:.0f} s"] if late else []
+    problems = [f"{len(late)} did not start within {START_S:.0f} s"] if late else []
+    running, failed = {}, []
     for one in ready:
         try:
             running[ray.get(one)] = asked[one]
         except ray.exceptions.RayError as error:
             problems.append(str(getattr(error, "cause", None) or error))
-    for one in late:
+            failed.append(one)
+    for one in (*late, *failed):  # or they keep their GPUs
         ray.kill(asked[one])
     if not running:
         raise HostError(f"No ComfyUI started on Ray: {problems[0]}.")

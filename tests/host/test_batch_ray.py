@@ -97,6 +97,41 @@ def test_a_node_without_comfyui_is_named(short: Path, tmp_path: Path):
     assert not list(short.iterdir())
 
 
+SHARE = """
+import sys, time
+from pathlib import Path
+import ray
+from dev.cluster import workers
+from dev.host import prepare
+
+with workers(prepare(), sys.argv[1], 2) as fleet:
+    assert len(fleet.urls) == 1
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != 1:
+        assert time.monotonic() < deadline, ray.available_resources()
+        time.sleep(0.1)
+"""
+
+
+def test_a_worker_that_does_not_start_gives_its_place_back(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster()
+    try:
+        nodes.add_node(num_cpus=1, **SMALL)
+        monkeypatch.setenv("COMFYUI", str(tmp_path))
+        nodes.add_node(num_cpus=1, **SMALL)
+        monkeypatch.delenv("COMFYUI")
+        command = [sys.executable, "-c", SHARE, nodes.address]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    finally:
+        nodes.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert "Going on without one worker: " in done.stderr
+
+
 def test_nothing_outlives_a_command_that_is_killed(short: Path, tmp_path: Path):
     batch = Batch(tmp_path)
     batch.write(*moving(6, "star"))
