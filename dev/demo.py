@@ -28,9 +28,10 @@ from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.errors import FVGError, HostError
 
 TEMPLATE = PACK / "workflows" / "fvg_tiny.json"
-REWRITER, GENERATOR, PICKER, SAMPLER = (
+REWRITER, GENERATOR, SCORER, PICKER, SAMPLER = (
     "FVGFirstFramePromptRewriter",
     "FVGAnchorImageGenerator",
+    "FVGAnchorScorer",
     "FVGAnchorPicker",
     "FVGAnchoredWanSampler",
 )
@@ -71,19 +72,20 @@ def build(request: Request, info: dict[str, Json]) -> tuple[Json, dict[str, Json
     for node in set(prompt) - set(fvg):
         meta = prompt[node].setdefault("_meta", {"title": prompt[node]["class_type"]})
         meta["title"] = f"Plain T2V: {meta['title']}"
-    for name, kind, slot in (("index", PICKER, 1), ("seeds", GENERATOR, 1)):
+    for name, kind, slot in (("index", PICKER, 1), ("seeds", GENERATOR, 1), ("scores", SCORER, 0)):
         prompt[name] = {"class_type": "PreviewAny", "inputs": {"source": [find(fvg, kind), slot]}}
     return workflow, prompt
 
 
 @dataclass(frozen=True)
 class Made:
-    """What came back from the server."""
+    """What came back from the server. note: why no candidate was scored, else ''."""
 
     first_frame_prompt: str
     candidates: list[Image.Image]
     seeds: list[str]
     chosen: int
+    note: str
     video: bytes
     plain: bytes
 
@@ -97,6 +99,7 @@ class Made:
             [Image.open(io.BytesIO(client.fetch(file))) for file in drawn],
             result.outputs["seeds"]["text"][0].split(", "),
             int(result.outputs["index"]["text"][0]),
+            json.loads(result.outputs["scores"]["text"][0]).get("note", ""),
             own,
             plain,
         )
@@ -176,12 +179,15 @@ def run(request: Request, install: Install, base: Path) -> list[Path]:
         finally:
             progress.close()
         made = Made.fetch(client, prompt, result)
+        if made.note:
+            print(f"The first candidate was taken. {made.note}", file=sys.stderr)
         recipe = {
             "prompt": asked,
             "first_frame_prompt": made.first_frame_prompt,
             "seed": request.seed,
             "candidate_seeds": made.seeds,
             "chosen": made.chosen,
+            "note": made.note,
             "seconds": {"start": round(ready - started, 2), "run": round(result.seconds, 2)},
             "host": client.system_stats()["system"] | {"argv": None},
             "pack": describe_pack(),

@@ -81,10 +81,25 @@ def test_demo_leaves_its_files_and_nothing_else(
     assert (recipe["prompt"], recipe["seed"], recipe["chosen"]) == (PROMPT, 5, 0)
     assert recipe["candidate_seeds"] == ["5", "6", "7", "8"]
     assert "yellow square" in recipe["first_frame_prompt"]
+    assert recipe["note"] == ""
     assert recipe["pack"]["weights"]
     # The graph travels in the file, with the prompt that made it.
     assert re.search(rb'"type": ?"FVGAnchorLatentInjector"', (out / "fvg.mp4").read_bytes())
     assert PROMPT.encode() in (out / "fvg.mp4").read_bytes()
+
+
+@pytest.mark.host
+@pytest.mark.timeout(600)
+def test_a_word_beyond_the_tiny_world_is_said(
+    theirs: Path, install: Install, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = demo(theirs, install.python, PROMPT="a red teapot moves right", OUT=str(out))
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads((out / "recipe.json").read_text())
+    assert recipe["note"].startswith("No scores: the tiny world does not know 'a red teapot'")
+    assert f"The first candidate was taken. {recipe['note']}" in done.stderr
+    assert recipe["chosen"] == 0
 
 
 @pytest.mark.host
