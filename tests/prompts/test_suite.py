@@ -36,6 +36,8 @@ OUTSIDE = read_suite(Path(__file__).with_name("outside_prompts.jsonl"))
 OUTSIDE_2 = read_suite(Path(__file__).with_name("outside_prompts_2.jsonl"))
 # By a third who did not know the rules; nothing was improved on them.
 UNSEEN = read_suite(Path(__file__).with_name("unseen_prompts.jsonl"))
+# By a fourth; nothing was improved on them either.
+UNSEEN_2 = read_suite(Path(__file__).with_name("unseen_prompts_2.jsonl"))
 CASE = Case(
     "Two brown dogs run past a cat on a log.",
     "motion_binding",
@@ -105,8 +107,12 @@ def test_the_scorer_sees_each_fault(text, measures):
         (OUTSIDE, 0.035),
         (OUTSIDE_2, 0.035),
         (UNSEEN, 0.1),
+        (UNSEEN_2, 0.085),
     ],
-    ids=["tuned", "held_out", "later", "fresh", "tuned_later", "outside", "outside_2", "unseen"],
+    ids=[
+        *("tuned", "held_out", "later", "fresh", "tuned_later"),
+        *("outside", "outside_2", "unseen", "unseen_2"),
+    ],
 )
 def test_the_rules(cases, most_leaked):
     scored, _ = score(cases, Rewriting())
