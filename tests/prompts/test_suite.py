@@ -110,8 +110,15 @@ def test_the_scorer_sees_each_fault(text, measures):
         (UNSEEN_2, 0.085),
     ],
     ids=[
-        *("tuned", "held_out", "later", "fresh", "tuned_later"),
-        *("outside", "outside_2", "unseen", "unseen_2"),
+        "tuned",
+        "held_out",
+        "later",
+        "fresh",
+        "tuned_later",
+        "outside",
+        "outside_2",
+        "unseen",
+        "unseen_2",
     ],
 )
 def test_the_rules(cases, most_leaked):
