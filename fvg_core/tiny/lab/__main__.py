@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def main() -> None:
     import torch
+    import torch.distributed as dist
 
     from .labels import agreement
     from .train.pipeline import STAGES, Pipeline
@@ -44,6 +45,8 @@ def main() -> None:
     save.add_argument("weights", type=Path, help="fvg_core/tiny/weights for the pack's own")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
     plan = {k: getattr(given, k) for k in ("seconds", "steps", "batch") if hasattr(given, k)}
     pipeline = Pipeline(given.work, torch.device(given.device), shards=given.shards, **plan)
     try:

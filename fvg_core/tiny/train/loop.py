@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 SAVE_EVERY = 60.0  # seconds
@@ -46,7 +47,8 @@ def run(
     rate: the share of `lr` at a share of the steps.
 
     A step draws its randomness only from its generator, which is seeded by the step: a run that
-    was killed and resumed from `checkpoint` sees the same data as one that was not.
+    was killed and resumed from `checkpoint` sees the same data as one that was not. In a process
+    group (torchrun) every process draws its own share of a step, and the gradients are averaged.
     `ema` holds modules that follow those of `state` with the same keys.
     """
     params = [p for p in params if p.requires_grad]
@@ -58,20 +60,23 @@ def run(
     start = _resume(checkpoint, keep, optimizer, schedule)
     started = saved = shown = time.monotonic()
     mean = 0.0
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     for step in range(start, steps):
         if time.monotonic() - started >= seconds:
-            if step > start:
+            if step > start and not rank:
                 _save(checkpoint, step, keep, optimizer, schedule)
             return False
-        loss = loss_at(step, torch.Generator().manual_seed(step))
+        loss = loss_at(step, torch.Generator().manual_seed(step * world + rank))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if world > 1:
+            _average(params, world)
         nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
         schedule.step()
         _follow(ema or {}, state, min(ema_decay, (1 + step) / (10 + step)))
         mean += loss.item() / log_every
-        if (step + 1) % log_every == 0:
+        if (step + 1) % log_every == 0 and not rank:
             speed = log_every / (time.monotonic() - shown)
             left = (steps - step - 1) / speed / 60
             print(
@@ -80,10 +85,20 @@ def run(
                 flush=True,
             )
             shown, mean = time.monotonic(), 0.0
+        if rank:
+            continue
         if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps:
             _save(checkpoint, step + 1, keep, optimizer, schedule)
             saved = time.monotonic()
     return True
+
+
+def _average(params: list[nn.Parameter], world: int) -> None:
+    grads = [p.grad for p in params if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads]) / world
+    dist.all_reduce(flat)
+    for g, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        g.copy_(mean.view_as(g))
 
 
 @torch.no_grad()

@@ -75,9 +75,9 @@ def objective(x: Tensor, y: Tensor, posterior: Any, weight: Tensor) -> Tensor:
     return (weight * (error.abs() + error.square())).mean() + KL_WEIGHT * kl
 
 
-def phase(curriculum: Sequence[tuple[int, int, int]], step: int) -> tuple[int, int]:
-    """(clip frames, batch) at a step."""
-    ends = itertools.accumulate(steps for steps, _, _ in curriculum)
+def phase(curriculum: Sequence[tuple[int, ...]], step: int) -> tuple[int, ...]:
+    """What a step draws: all of a part of the curriculum but its number of steps."""
+    ends = itertools.accumulate(steps for steps, *_ in curriculum)
     return next(part[1:] for part, end in zip(curriculum, ends, strict=True) if step < end)
 
 
