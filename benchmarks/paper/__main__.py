@@ -28,7 +28,7 @@ from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.errors import FVGError, WeightsError
 from fvg_core.tiny.export import edition_of
-from fvg_core.tiny.lab.train.pipeline import EDITION
+from fvg_core.tiny.train.pipeline import EDITION
 
 
 def require_second_edition(weights: Path) -> None:
@@ -38,7 +38,7 @@ def require_second_edition(weights: Path) -> None:
         if edition != EDITION:
             raise WeightsError(
                 f"{path.name} is of edition {edition} of the tiny world; these prompts are of "
-                f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny.lab train, "
+                f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny train, "
                 "then save fvg_core/tiny/weights, then python -m dev anchor-lora."
             )
 

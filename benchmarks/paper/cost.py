@@ -9,7 +9,7 @@ from benchmarks.figures import ratios, summarise
 from benchmarks.paper.graphs import Graph, ways_graph
 from benchmarks.paper.ways import FEW, FVG, IMAGE_SAMPLING, T2V, Cell, Words, key
 from fvg_core.bench.client import ComfyClient
-from fvg_core.tiny.lab.render import FRAMES
+from fvg_core.tiny.render import FRAMES
 
 CLOCKED: tuple[Cell, Cell] = ((T2V, 50), (FVG, FEW))
 PAPER_SECONDS = (210, 99)  # 3'30 and 1'39, section 5.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.paper.ways import IMAGE_SAMPLING, LORA, SAMPLING, WAYS, Cell, Way, Words, key
-from fvg_core.tiny.lab.render import FRAMES, SIZE
+from fvg_core.tiny.render import FRAMES, SIZE
 
 Link = list[Any]
 _SQUARE = {"width": SIZE, "height": SIZE}

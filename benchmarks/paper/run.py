@@ -25,11 +25,11 @@ from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
 from fvg_core.files import write_whole
 from fvg_core.prompts import rewrite
-from fvg_core.tiny.lab.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
-from fvg_core.tiny.lab.render import FRAMES, SIZE, render
-from fvg_core.tiny.lab.scenes import Scene, sample_scene
-from fvg_core.tiny.lab.scorer import composition, score
-from fvg_core.tiny.lab.words import Prompt
+from fvg_core.tiny.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
+from fvg_core.tiny.render import FRAMES, SIZE, render
+from fvg_core.tiny.scenes import Scene, sample_scene
+from fvg_core.tiny.scorer import composition, score
+from fvg_core.tiny.words import Prompt
 
 
 @dataclass(frozen=True)

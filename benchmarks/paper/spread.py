@@ -17,8 +17,8 @@ from benchmarks.paper.graphs import Graph
 from benchmarks.paper.tables import Row, text_of
 from benchmarks.paper.ways import FEW, FVG, T2V, WAYS, Words
 from fvg_core.categories import CATEGORIES
-from fvg_core.tiny.lab.captions import prompt_spans, text
-from fvg_core.tiny.lab.scenes import Scene
+from fvg_core.tiny.captions import prompt_spans, text
+from fvg_core.tiny.scenes import Scene
 
 SEEDS, WORDINGS, WHOLE, NOISE, ANCHORS = (
     "T2V, seeds",

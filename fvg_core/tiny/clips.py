@@ -8,39 +8,22 @@ from pathlib import Path
 
 from torch import Tensor
 
-from .captions import motion_spans, text
-from .train.data import clip_scene
-from .world import FPS, render
+from .render import FPS, render
+from .train.data import clip_caption, clip_scene
 
 # A constant quantizer and one thread: otherwise x264's choices, and so the files, differ from run
 # to run.
 _X264 = {"qp": "10", "threads": "1"}
 
 
-def write_clips(folder: Path, count: int, edition: str = "1") -> None:
-    """Write clips 0 to count - 1 of an edition's training scenes as H.264 files, each beside its
-    caption."""
+def write_clips(folder: Path, count: int) -> None:
+    """Write the training clips 0 to count - 1 as H.264 files, each beside its caption."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
-        frames, caption = _CLIPS[edition](index)
         path = folder / f"clip-{index:05d}.mp4"
+        caption = clip_caption(index, random.Random(index))
         path.with_suffix(".txt").write_text(caption + "\n", encoding="utf-8")
-        write_mp4(frames, path)
-
-
-def _first(index: int) -> tuple[Tensor, str]:
-    scene = clip_scene(index)
-    return render([scene])[0], text(motion_spans(scene, random.Random(index)))
-
-
-def _second(index: int) -> tuple[Tensor, str]:
-    from .lab.render import render
-    from .lab.train.data import clip_caption, clip_scene
-
-    return render([clip_scene(index)])[0], clip_caption(index, random.Random(index))
-
-
-_CLIPS = {"1": _first, "2": _second}
+        write_mp4(render([clip_scene(index)])[0], path)
 
 
 def write_mp4(frames: Tensor, path: Path) -> None:

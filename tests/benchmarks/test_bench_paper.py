@@ -21,9 +21,9 @@ from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cel
 from dev.recipe import weight_hashes
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError, WeightsError
-from fvg_core.tiny.lab.captions import motion_text, prompt_spans, text
-from fvg_core.tiny.lab.scenes import sample_scene
-from fvg_core.tiny.lab.words import Actor, Prompt
+from fvg_core.tiny.captions import motion_text, prompt_spans, text
+from fvg_core.tiny.scenes import sample_scene
+from fvg_core.tiny.words import Actor, Prompt
 
 STEPS = (50, 15)
 WORDS = Words("a red ball spins", "a red ball spins on a gray background", "a red ball spins.")

@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks.paper import cost, graphs, run, spread, tables
 from benchmarks.paper.graphs import ways_graph
 from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells, key
-from fvg_core.tiny.lab.render import FRAMES, SIZE
+from fvg_core.tiny.render import FRAMES, SIZE
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from fvg_core.errors import DataError
-from fvg_core.tiny.lab import labels
-from fvg_core.tiny.lab.render import render
-from fvg_core.tiny.lab.scenes import sample_scene
+from fvg_core.tiny import labels
+from fvg_core.tiny.render import render
+from fvg_core.tiny.scenes import sample_scene
 
 
 @pytest.fixture

@@ -1,196 +1,223 @@
-"""A rendered scene obeys its words; scenes for tests are kept from training."""
+"""The second edition's scenes obey their prompts, and its captions say what is there."""
+
+from __future__ import annotations
 
 import itertools
 import math
 import random
+import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fvg_core.tiny.captions import MOTION_PHRASES, motion_spans, still_spans, text
-from fvg_core.tiny.world import (
+from fvg_core.tiny import captions
+from fvg_core.tiny.render import FRAMES, SIZE, render
+from fvg_core.tiny.scenes import GAP, Scene, sample_scene, track
+from fvg_core.tiny.shapes import REACH, distance, touching
+from fvg_core.tiny.words import (
+    CATEGORIES,
     COLORS,
-    FRAMES,
     GROUNDS,
-    MOTIONS,
-    POSITIONS,
+    MEETINGS,
+    MOST,
     SHAPES,
-    SIZE,
-    Scene,
-    Thing,
-    render,
-    sample_scene,
+    SIDES,
+    SPINNERS,
+    WAYS,
+    Prompt,
+    contradict,
+    sample_prompt,
 )
 
-AREA = {"circle": math.pi, "square": 4.0, "triangle": 2.0}  # of radius 1: pi r^2, (2r)^2, 2r 2r / 2
+SEEDS = st.integers(0, 2**32)
 SCENES = st.builds(
-    lambda seed, objects: sample_scene(random.Random(seed), objects, held_out=None),
-    st.integers(0, 2**32),
-    st.integers(1, 2),
+    lambda seed, category: sample_scene(random.Random(seed), category, held_out=None),
+    SEEDS,
+    st.sampled_from(CATEGORIES),
 )
-few = settings(max_examples=25, deadline=None)
-
-
-def shares(clip: torch.Tensor, scene: Scene, thing: Thing) -> torch.Tensor:
-    """How much of every pixel [F, H, W] is the thing's colour, from ground 0 to colour 1."""
-    ground = torch.tensor(GROUNDS[scene.ground], dtype=torch.float64)
-    way = torch.tensor(COLORS[thing.color], dtype=torch.float64) - ground
-    distance = clip.double() - ground
-    share = (distance @ way) / way.square().sum()
-    off = (distance - share[..., None] * way).norm(dim=-1)  # away from the line: another colour
-    return torch.where(off < 12, share, 0).clamp(0, 1)
+few = settings(max_examples=20, deadline=None)
+TIMES = np.linspace(0, 1, 33)
 
 
 @few
 @given(SCENES)
-def test_every_frame_shows_every_object_whole(scene):
+def test_objects_stay_inside_and_apart(scene: Scene):
+    for body in scene.bodies:
+        x, y, radius, _ = track(body, TIMES)
+        far = radius * REACH[scene.actor(body).shape]
+        assert min((x - far).min(), (y - far).min()) >= 0
+        assert max((x + far).max(), (y + far).max()) <= 1
+    if scene.prompt.category != "interaction":
+        courses = [
+            (track(b, TIMES), track(b, TIMES)[2] * REACH[scene.actor(b).shape])
+            for b in scene.bodies
+        ]
+        for (a, far), (b, wide) in itertools.combinations(courses, 2):
+            assert (np.hypot(*(a - b)[:2]) - far - wide).min() > GAP / 2  # looked at less often
+
+
+@few
+@given(SCENES)
+def test_as_many_objects_as_the_prompt_says(scene: Scene):
+    counts = [sum(b.actor == i for b in scene.bodies) for i in range(len(scene.prompt.actors))]
+    assert counts == [a.count for a in scene.prompt.actors]
+    assert len(scene.bodies) <= MOST
+    assert all(a.shape in SPINNERS for a in scene.prompt.actors if a.does == "spins")
+
+
+@few
+@given(SCENES)
+def test_objects_are_seen_and_nothing_else_is_bright(scene: Scene):
     (clip,) = render([scene])
     assert clip.shape == (FRAMES, SIZE, SIZE, 3)
-    assert clip.dtype == torch.uint8
-    for thing in scene.things:
-        drawn = shares(clip, scene, thing)
-        area = AREA[thing.shape] * thing.radius**2
-        # All of it, in every frame: nothing cut by the border, nothing covered by another.
-        assert (drawn > 0.5).sum((1, 2)).double().sub(area).abs().max() < 0.12 * area + 6
+    area = (clip.amax(-1) >= 140).float().mean((1, 2))
+    radii = np.stack([track(b, np.linspace(0, 1, FRAMES))[2] for b in scene.bodies])
+    drawn = torch.from_numpy(
+        math.pi * (radii**2).sum(0)
+    )  # the shapes' areas are 0.8 to 1.13 of a ball's
+    assert (area > 0.6 * drawn - 0.01).all()
+    assert (area < 1.3 * drawn + 0.01).all()
 
 
-@few
-@given(SCENES)
-def test_the_border_is_ground(scene):
-    (clip,) = render([scene])
-    ground = torch.tensor(GROUNDS[scene.ground], dtype=torch.uint8)
-    for edge in (clip[:, 0], clip[:, -1], clip[:, :, 0], clip[:, :, -1]):
-        assert (edge == ground).all()
-
-
-@few
-@given(SCENES)
-def test_objects_go_where_their_words_say(scene):
-    (clip,) = render([scene])
-    axis = torch.arange(SIZE, dtype=torch.float64) + 0.5
-    for thing in scene.things:
-        drawn = shares(clip, scene, thing) > 0.5
-        count = drawn.sum((1, 2))
-        dx, dy = (
-            float(centre[-1] - centre[0])
-            for centre in (
-                (drawn.sum(1) * axis).sum(1) / count,
-                (drawn.sum(2) * axis).sum(1) / count,
-            )
-        )
-        way = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "still": (0, 0)}
-        x, y = way[thing.motion.split()[-1]]
-        assert dx == pytest.approx(x * thing.travel, abs=1.2)
-        assert dy == pytest.approx(y * thing.travel, abs=1.2)
-
-
-@few
-@given(SCENES)
-def test_objects_never_touch(scene):
-    (clip,) = render([scene])
-    drawn = [shares(clip, scene, t) > 0.5 for t in scene.things]
-    for a, b in itertools.combinations(drawn, 2):
-        grown = torch.nn.functional.max_pool2d(a.double()[:, None], 3, 1, 1)[:, 0] > 0
-        assert not (grown & b).any()
-
-
-def test_chosen_frames_are_those_of_the_whole_clip():
-    scene = sample_scene(random.Random(0), 2)
-    assert torch.equal(render([scene], [0, 8, 16])[0], render([scene])[0][[0, 8, 16]])
-
-
-def word_combinations() -> list[Scene]:
-    words = list(itertools.product(COLORS, SHAPES, MOTIONS))
-    thing = lambda w: Thing(*w, x=0, y=0, radius=9, travel=20)
-    one = [Scene((thing(w),), "gray") for w in words]
-    two = [
-        Scene((thing(a), thing(b)), "gray")
-        for a, b in itertools.combinations(words, 2)
-        if a[0] != b[0]
-    ]
-    return one + two
-
-
-def test_about_a_tenth_of_all_words_is_held_out():
-    held = [scene.held_out for scene in word_combinations()]
-    assert len(held) == 90 + 3375
-    assert 0.08 < sum(held) / len(held) < 0.12
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_the_split_is_kept(wanted):
+def test_chosen_frames_sizes_and_batches_draw_the_same_world():
     rng = random.Random(0)
-    for objects in (1, 2):
-        assert all(sample_scene(rng, objects, wanted).held_out == wanted for _ in range(150))
+    scenes = [sample_scene(rng, c) for c in CATEGORIES]
+    whole = render(scenes)
+    assert torch.equal(render(scenes, [0, 8, 16]), whole[:, [0, 8, 16]])
+    for i in (0, 6):
+        assert torch.equal(render(scenes[i : i + 1]), whole[i : i + 1])
+    large = render(scenes[:2], [0], size=2 * SIZE).float().movedim(-1, 2)[:, 0]
+    small = torch.nn.functional.avg_pool2d(large, 2)
+    assert (small - whole[:2, 0].float().movedim(-1, 1)).abs().mean() < 2
 
 
+@pytest.mark.parametrize("a", SHAPES)
+def test_shapes_touch_and_no_more(a: str):
+    axis = torch.linspace(-2, 4, 301)
+    for b, way in itertools.product(SHAPES, WAYS.values()):
+        near = touching(a, b, way)
+        x, y = (axis[None, :], axis[:, None]) if way[0] else (axis[:, None], axis[None, :])
+        both = lambda d, b=b, way=way, x=x, y=y: (
+            (distance(a, x, y) <= 0) & (distance(b, x - way[0] * d, y - way[1] * d) <= 0)
+        )
+        assert not both(near + 0.06).any()
+        assert both(near - 0.1).any()
+
+
+def test_a_tenth_of_all_pairs_is_kept_from_training():
+    rng = random.Random(0)
+    share = sum(sample_prompt(rng, held_out=None).held_out for _ in range(3000)) / 3000
+    assert 0.07 < share < 0.16
+
+
+def pairs(prompt: Prompt) -> set[frozenset]:
+    return {frozenset(p) for p in itertools.combinations([a.kind for a in prompt.actors], 2)}
+
+
+def test_held_out_prompts_show_two_kinds_that_training_never_shows_together():
+    rng = random.Random(1)
+    trained = set().union(*(pairs(sample_prompt(rng)) for _ in range(4000)))
+    tested = [sample_prompt(rng, held_out=True) for _ in range(300)]
+    for prompt in tested:
+        if len(prompt.actors) > 1:
+            assert not pairs(prompt) <= trained
+        else:
+            assert prompt.held_out
+    assert {p.category for p in tested} == set(CATEGORIES)
+
+
+COLOR_WORDS = re.compile(rf"\b({'|'.join(COLORS)})\b")
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, st.sampled_from(CATEGORIES))
+def test_prompts_name_everything_they_ask_for(seed: int, category: str):
+    rng = random.Random(seed)
+    prompt = sample_prompt(rng, category, held_out=None)
+    for wording in (None, rng):
+        spans = captions.prompt_spans(prompt, wording)
+        for i, actor in enumerate(prompt.actors):
+            (span,) = [s for s in spans if s.owner == i]
+            assert COLOR_WORDS.findall(span.text)[0] == actor.color
+            assert not actor.becomes or actor.becomes in span.text
+            assert any(noun in span.text for noun in captions.NOUNS[actor.shape])
+            assert actor.count == 1 or captions.NUMBERS[actor.count] in span.text.split()
+            if actor.does in captions.PHRASES and actor.does != "rests":
+                assert any(p in span.text for p in captions.PHRASES[actor.does])
+        said = captions.text(spans)
+        assert "{" not in said
+        assert said == said.strip()
+    assert prompt.ground in captions.text(captions.prompt_spans(prompt))
+
+
+@few
 @given(SCENES)
-def test_the_split_looks_at_words_only(scene):
-    turned = Scene(tuple(reversed(scene.things)), "teal")
-    moved = Scene(tuple(Thing(*t.words, 1.0, 2.0, 9.0, 20.0) for t in scene.things), scene.ground)
-    assert scene.held_out == turned.held_out == moved.held_out
+def test_the_first_frame_caption_tells_of_the_start_only(scene: Scene):
+    said = captions.text(captions.moment_spans(scene))
+    body, _, _ = said.partition(" on a ")
+    colors = COLOR_WORDS.findall(said.removesuffix(scene.prompt.ground))
+    assert [c for c in colors if c in {a.color for a in scene.prompt.actors}]
+    for actor in scene.prompt.actors:
+        assert not actor.becomes or actor.becomes not in colors
+    verbs = {w for ps in captions.PHRASES.values() for p in ps for w in p.split()[:1]}
+    assert not verbs & set(body.split())
 
 
-def read(caption: str) -> tuple[set[tuple[str, str, str | None, str | None]], str | None]:
-    """Objects (colour, shape, motion, position) and ground of a caption, by its words."""
-    body, _, ground = caption.partition(" on a ")
-    ground = ground.removesuffix(" background") or None
-    for joiner in (" and ", " while ", ", "):
-        body = body.replace(joiner, "|")
-    phrases = {p: motion for motion, all_ in MOTION_PHRASES.items() for p in all_}
-    found = set()
-    for part in body.split("|"):
-        article, color, shape, *rest = part.split()
-        assert article == "a"
-        rest = " ".join(rest)
-        found.add((color, shape, phrases.get(rest), rest if rest in POSITIONS else None))
-        assert not rest or rest in phrases or rest in POSITIONS
-    return found, ground
-
-
-@given(SCENES, st.integers(0, 2**32))
-def test_captions_parse_back(scene, seed):
-    words = {(*t.words, None) for t in scene.things}
-    assert read(scene.caption) == (words, scene.ground)
-    found, ground = read(text(motion_spans(scene, random.Random(seed))))
-    assert found == words
-    assert ground in (None, scene.ground)
-
-
-@given(SCENES, st.integers(0, 2**32))
-def test_first_frame_captions_parse_back_and_hold_no_motion(scene, seed):
-    for caption in (
-        scene.first_frame_caption([True] * len(scene.things)),
-        text(still_spans(scene, random.Random(seed))),
-    ):
-        found, ground = read(caption)
-        assert {f[:2] for f in found} == {(t.color, t.shape) for t in scene.things}
-        assert all(motion is None for _, _, motion, _ in found)
-        places = {(t.color, t.position) for t in scene.things}
-        assert all(place is None or (color, place) in places for color, _, _, place in found)
-        assert ground in (None, scene.ground)
-
-
-@given(SCENES, st.integers(0, 2**32))
-def test_spans_know_whose_words_they_are(scene, seed):
-    for spans in (
-        motion_spans(scene, random.Random(seed)),
-        still_spans(scene, random.Random(seed)),
-    ):
-        owned = {s.owner: s.text for s in spans if s.owner is not None}
-        assert owned.keys() == set(range(len(scene.things)))
-        for i, thing in enumerate(scene.things):
-            assert owned[i].startswith(f"a {thing.color} {thing.shape}")
-
-
-@given(st.floats(12, 52), st.floats(12, 52))
-def test_the_position_is_the_nearest_phrase(x, y):
-    phrase = Thing("red", "circle", "stays still", x, y, 9, 20).position
-    dx, dy = x - SIZE / 2, y - SIZE / 2
-    if phrase == "in the center":
-        assert max(abs(dx), abs(dy)) < 0.1 * SIZE
+@few
+@given(SEEDS)
+def test_later_moments_tell_of_their_own_state(seed: int):
+    scene = sample_scene(random.Random(seed), "dynamic_attr", held_out=None)
+    first = scene.prompt.actors[0]
+    early, late = (captions.text(captions.moment_spans(scene, u)) for u in (0.0, 1.0))
+    if first.becomes:
+        assert first.color in early.split()
+        assert first.color not in late.split()
+        assert first.becomes in late.split()
     else:
-        toward = {"on the left": -dx, "on the right": dx, "at the top": -dy, "at the bottom": dy}
-        assert toward[phrase] == max(toward.values())
+        small, large = (early, late) if first.does == "grows" else (late, early)
+        assert "small" in small.split()
+        assert "large" in large.split()
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCENES, SEEDS, st.floats(0, 1))
+def test_moments_say_truly_where_their_objects_are(scene: Scene, seed: int, u: float):
+    spans = captions.moment_spans(scene, u, random.Random(seed))
+    at = np.array([u])
+    centers = {b.actor: track(b, at)[:2, 0] for b in reversed(scene.bodies)}
+    if side := captions.side_said(spans):
+        (dx, dy), (x, y) = SIDES[side], centers[0] - centers[1]
+        assert x * dx + y * dy > 1.5 * abs(x * dy + y * dx)
+    for span in spans:
+        for place, ways in captions.POSITIONS.items():
+            if span.owner is not None and any(f" {w}" in span.text for w in ways):
+                x, y = centers[span.owner] - 0.5
+                along = {"left": -x, "right": x, "top": -y, "bottom": y}
+                reach = max(abs(x), abs(y))
+                assert reach < 0.1 if place == "center" else along[place] >= reach
+
+
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, st.sampled_from(CATEGORIES))
+def test_a_contradiction_differs_in_what_its_category_is_about(seed: int, category: str):
+    rng = random.Random(seed)
+    prompt = sample_prompt(rng, category, held_out=None)
+    other = contradict(prompt, rng)
+    assert other.category == category
+    assert (other.ground, other.texture) == (prompt.ground, prompt.texture)
+    if prompt.relation in SIDES:  # "a left of b" is not "b right of a"
+        mirrored = {a.kind for a in other.actors[:1]} != {a.kind for a in prompt.actors[:1]}
+        assert (other.relation != prompt.relation) != mirrored
+    elif prompt.relation in MEETINGS:
+        assert other != prompt
+        assert prompt.relation != "meets" or other.relation != "meets"
+    else:
+        assert set(other.actors) != set(prompt.actors)
+
+
+def test_the_grounds_are_darker_than_all_objects():
+    assert max(max(rgb) for rgb in GROUNDS.values()) * 1.16 < 110
+    assert min(max(rgb) for rgb in COLORS.values()) * 0.77 > 140

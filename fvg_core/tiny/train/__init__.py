@@ -1,1 +1,1 @@
-"""Makes the tiny world's weights from nothing: `python -m fvg_core.tiny train`."""
+"""Makes the second edition's weights: `python -m fvg_core.tiny train`."""

@@ -1,10 +1,9 @@
-"""Latents of rendered clips and frames, made once and kept on disk."""
+"""Latents of drawn clips and frames, made once, in shards; more can be added at any time."""
 
 from __future__ import annotations
 
 import os
 import random
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,47 +11,66 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..world import FRAMES, Scene, render, sample_scene
+from ...categories import CATEGORIES
+from .. import captions
+from ..render import FRAMES, render
+from ..scenes import Scene, sample_scene
 from .vae import pixels_to_input
 
-CLIPS = 5000
-STILLS = 24000
-_BATCH = 16  # clips encoded at once
-_SHARDS = {CLIPS: 5, STILLS: 8}
+MOMENTS = 4  # stills of one scene
+SHARD = {"clips": 500, "stills": 2000}
+BATCH = {"clips": 10, "stills": 100}  # drawn and encoded at once
 
 
 @cache
 def clip_scene(index: int) -> Scene:
-    """The scene of training clip `index`: one object in a third of them, two in the rest."""
-    rng = random.Random(index)
-    return sample_scene(rng, 1 if index % 3 == 0 else 2)
+    """The scene of training clip `index`; the seven categories take turns."""
+    return sample_scene(random.Random(index), CATEGORIES[index % len(CATEGORIES)])
 
 
 @cache
-def still_scene(index: int) -> tuple[Scene, int]:
-    """The scene of training frame `index` as it stands at that moment, and the pixel frame."""
-    rng = random.Random(10**6 + index)
-    scene, frame = sample_scene(rng, 1 if index % 3 == 0 else 2), rng.randrange(FRAMES)
-    u = frame / (FRAMES - 1)
-    moved = tuple(replace(t, x=t.center(u)[0], y=t.center(u)[1], travel=0.0) for t in scene.things)
-    return replace(scene, things=moved), frame
+def still_scene(number: int) -> tuple[Scene, list[int]]:
+    """A scene of which MOMENTS pixel frames are drawn: any, not only the first."""
+    rng = random.Random(10**7 + number)
+    scene = sample_scene(rng, CATEGORIES[number % len(CATEGORIES)])
+    return scene, rng.sample(range(FRAMES), MOMENTS)
 
 
-def clip_latents(vae: nn.Module, folder: Path) -> Tensor:
-    """Normalised latents [CLIPS, 16, 5, 8, 8] of clip_scene(0), clip_scene(1), ..."""
-    return _cached(
-        folder / "clips.safetensors", CLIPS, vae, lambda ids: render([clip_scene(i) for i in ids])
-    )
+def clip_caption(index: int, rng: random.Random) -> str:
+    return captions.text(captions.prompt_spans(clip_scene(index).prompt, rng))
 
 
-def still_latents(vae: nn.Module, folder: Path) -> Tensor:
-    """Normalised latents [STILLS, 16, 1, 8, 8] of still_scene(0), still_scene(1), ..."""
-    return _cached(
-        folder / "stills.safetensors",
-        STILLS,
-        vae,
-        lambda ids: render([still_scene(i)[0] for i in ids], frames=[0]),
-    )
+def still_caption(index: int, rng: random.Random) -> str:
+    """What stands there; in a quarter of the cases the raw video prompt instead."""
+    scene, frames = still_scene(index // MOMENTS)
+    if rng.random() < 0.25:
+        return captions.text(captions.prompt_spans(scene.prompt, rng))
+    return captions.text(captions.moment_spans(scene, frames[index % MOMENTS] / (FRAMES - 1), rng))
+
+
+def _clips(ids: range, device: torch.device) -> Tensor:
+    return render([clip_scene(i) for i in ids], device=device)
+
+
+def _stills(ids: range, device: torch.device) -> Tensor:
+    shown = [still_scene(i) for i in range(ids.start // MOMENTS, ids.stop // MOMENTS)]
+    clips = render([scene for scene, _ in shown], device=device)
+    return torch.cat([c[f, None] for c, (_, f) in zip(clips, shown, strict=True)])
+
+
+DRAW = {"clips": _clips, "stills": _stills}
+
+
+def latents(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.device) -> Tensor:
+    """Normalised fp16 latents [N, 16, F, H, W] of the first `shards` shards of clips or stills;
+    those that are missing are made."""
+    parts = []
+    for shard in range(shards):
+        path = folder / kind / f"{shard:04d}.safetensors"
+        if not path.exists():
+            _make(kind, vae, path, shard, device)
+        parts.append(load_file(path)["z"])
+    return torch.cat(parts)
 
 
 def normalise(vae: nn.Module, z: Tensor) -> Tensor:
@@ -91,25 +109,18 @@ def preview_colors(vae: nn.Module, latents: Tensor) -> dict[str, list]:
     return {"factors": rounded[:-1], "bias": rounded[-1]}
 
 
-def _cached(path: Path, count: int, vae: nn.Module, draw) -> Tensor:
-    parts = path.with_suffix("")
-    parts.mkdir(parents=True, exist_ok=True)
-    shard_size = count // _SHARDS[count]
-    shards = []
-    for first in range(0, count, shard_size):
-        shard = parts / f"{first:06d}.safetensors"
-        if not shard.exists():
-            ids = range(first, first + shard_size)
-            batches = [ids[i : i + _BATCH] for i in range(0, len(ids), _BATCH)]
-            save_file({"z": torch.cat([_encode(vae, draw(b)) for b in batches])}, f"{shard}.part")
-            os.replace(f"{shard}.part", shard)
-            print(f"{path.stem} {first + shard_size}/{count}", flush=True)
-        shards.append(load_file(shard)["z"])
-    return torch.cat(shards)
+def _make(kind: str, vae: nn.Module, path: Path, shard: int, device: torch.device) -> None:
+    first = shard * SHARD[kind]
+    batches = range(first, first + SHARD[kind], BATCH[kind])
+    z = [_encode(vae, DRAW[kind](range(i, i + BATCH[kind]), device)) for i in batches]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"z": torch.cat(z)}, f"{path}.part")
+    os.replace(f"{path}.part", path)
+    print(f"{kind} shard {shard}", flush=True)
 
 
 @torch.no_grad()
 def _encode(vae: nn.Module, pixels: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(pixels.device.type, torch.bfloat16):
         z = vae.encode(pixels_to_input(pixels)).latent_dist.mean
-    return normalise(vae, z.float()).half()
+    return normalise(vae, z.float()).half().cpu()

@@ -2,104 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import random
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from .. import export
-from . import data, dit, text, umt5, vae
+from ...categories import CATEGORIES
+from ...errors import WeightsError
+from .. import captions, export, labels
+from ..scorer import score
+from . import data, dit, evaluate, text, umt5, vae
+from .data import preview_colors
+from .umt5 import MIN_LENGTH, TextEncoder
 
-STAGES = ("text", "vae", "data", "video", "image")
+EDITION = "2"  # in the metadata of every file, so that no other world is measured by mistake
+STAGES = ("vae", "text", "data", "video", "image")
 
 
+@dataclass(frozen=True)
 class Pipeline:
-    """Checkpoints and caches live in `work`, the finished files in `weights`."""
+    """Checkpoints and caches live in `work`. seconds: for each stage of this run; shards: of
+    clips and of stills to train on; steps, batch: of the transformers, in place of their own."""
 
-    def __init__(self, work: Path, weights: Path):
-        self.work, self.weights = work, weights
-        work.mkdir(parents=True, exist_ok=True)
+    work: Path
+    device: torch.device
+    seconds: float = math.inf
+    shards: int = 20
+    steps: int | None = None
+    batch: int | None = None
 
-    def run(self, stage: str) -> None:
-        stages: dict[str, Callable[[], None]] = {
-            "text": self._text,
-            "vae": self._vae,
-            "data": self._data,
-            "video": self._video,
-            "image": self._image,
-        }
-        stages[stage]()
+    def train(self, stage: str) -> None:
+        """Run one stage, or go on with it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        if stage == "vae":
+            vae.train(self._checkpoint("vae"), self.device, self.seconds)
+        elif stage == "text":
+            text.train(self._checkpoint("text"), self._pieces(), self.device, self.seconds)
+        elif stage == "data":
+            self._latents("clips")
+            self._latents("stills")
+        else:
+            self._transformer(stage, self.seconds)
+
+    def score(self, count: int, steps: int) -> dict[str, float]:
+        """Held-out scores of the video model as far as it has come."""
+        video = self._transformer("video", 0.0)
+        return evaluate.scores(video, self._text, self._vae, count, steps)
+
+    def sheets(self, folder: Path, count: int, steps: int) -> list[Path]:
+        """Clips of `count` held-out prompts for a person to label; what was written."""
+        scenes = evaluate.held_out(-(-count // len(CATEGORIES)))
+        random.Random(0).shuffle(scenes)
+        scenes = scenes[:count]
+        video = self._transformer("video", 0.0)
+        clips = list(evaluate.clips(video, self._text, self._vae, scenes, steps))
+        found = [score(clip, s.prompt) for clip, s in zip(clips, scenes, strict=True)]
+        prompts = [captions.text(captions.prompt_spans(s.prompt)) for s in scenes]
+        return labels.draw(folder, prompts, clips, found)
+
+    def save(self, weights: Path) -> None:
+        """Write the files that ComfyUI loads."""
+        encoder, trained = self._text, self._vae
+        self._write(weights, "vae", export.vae_to_host(trained.state_dict()), {})
+        config = export.text_config(umt5.CONFIG, MIN_LENGTH)
+        pieces = encoder.pieces.serialized_model_proto()
+        tensors = export.text_to_host(encoder.model, pieces)
+        self._write(weights, "text_encoder", tensors, {}, config=config)
+        colors = preview_colors(trained.cpu(), self._latents("stills"))
+        for kind in ("video", "image"):
+            state = export.transformer_to_host(self._transformer(kind, 0.0).state_dict())
+            recipe = asdict(dit.RECIPES[kind])
+            host = {"transformer": export.wan_config(recipe.pop("config"))}
+            recipe.pop("caption")
+            self._write(weights, kind, state, recipe, config=host, preview_colors=colors)
 
     def _checkpoint(self, stage: str) -> Path:
         return self.work / f"{stage}.pt"
 
-    def _text_encoder(self) -> umt5.TextEncoder:
+    def _pieces(self) -> bytes:
         path = self.work / "vocabulary.model"
         if not path.exists():
             path.write_bytes(text.train_vocabulary())
-        return text.train(self._checkpoint("text"), path.read_bytes())
+        return path.read_bytes()
 
-    def _trained_vae(self) -> nn.Module:
-        return vae.train(self._checkpoint("vae"))
+    @cached_property
+    def _text(self) -> TextEncoder:
+        return self._finished("text", self._pieces())
 
-    def _clips(self) -> Tensor:
-        return data.clip_latents(self._trained_vae(), self.work)
+    @cached_property
+    def _vae(self) -> nn.Module:
+        return self._finished("vae")
 
-    def _stills(self) -> Tensor:
-        return data.still_latents(self._trained_vae(), self.work)
+    def _finished(self, stage: str, *inputs: bytes):
+        train = {"vae": vae.train, "text": text.train}[stage]
+        if result := train(self._checkpoint(stage), *inputs, self.device, 0.0):
+            return result
+        raise WeightsError(
+            f"the stage {stage} is not finished in {self.work}. "
+            f"Run it first: python -m fvg_core.tiny train --stage {stage}."
+        )
 
-    def _trained_video(self, encoder: umt5.TextEncoder) -> nn.Module:
-        return dit.train_video(self._clips(), encoder, self._checkpoint("video"))
+    def _latents(self, kind: str) -> Tensor:
+        return data.latents(kind, self._vae, self.work, self.shards, self.device)
 
-    def _text(self) -> None:
-        encoder = self._text_encoder()
-        config = export.text_config(umt5.CONFIG, umt5.MIN_LENGTH)
-        recipe = {"steps": text.STEPS, "batch": text.BATCH, "lr": text.LR}
-        vocabulary = encoder.pieces.serialized_model_proto()
-        state = export.text_to_host(encoder.model, vocabulary)
-        self._save("fvg_tiny_text_encoder", state, recipe, config=config)
+    def _transformer(self, kind: str, seconds: float) -> nn.Module:
+        latents = lambda: self._latents("clips" if kind == "video" else "stills")
+        return dit.train(
+            kind, latents, self._text, self._checkpoint(kind), self.device,
+            seconds=seconds, steps=self.steps, batch=self.batch,
+        )  # fmt: skip
 
-    def _vae(self) -> None:
-        recipe = {"curriculum": vae.CURRICULUM, "lr": vae.LR, "base_dim": vae.BASE_DIM}
-        self._save("fvg_tiny_vae", export.vae_to_host(self._trained_vae().state_dict()), recipe)
-
-    def _data(self) -> None:
-        self._stills()
-        self._clips()
-
-    def _video(self) -> None:
-        state = export.transformer_to_host(self._trained_video(self._text_encoder()).state_dict())
-        self._save_transformer("fvg_tiny_video", state, _recipe("video"), dit.VIDEO)
-
-    def _image(self) -> None:
-        encoder = self._text_encoder()
-        video = self._trained_video(encoder)
-        trained = dit.train_image(video, self._stills(), encoder, self._checkpoint("image"))
-        lora = {k: p for k, p in trained.items() if ".lora_" in k}
-        ends = {k: p for k, p in trained.items() if k not in lora}
-        rank = dit.LORA_RANK
-        state = export.transformer_to_host(ends) | export.lora_to_host(lora, float(rank))
-        recipe = {
-            **_recipe("image"), "more_steps": dit.STEPS["image_more"],
-            "more_lr": dit.LR["image_more"], "rank": rank, "alpha": rank,
-        }  # fmt: skip
-        self._save_transformer("fvg_tiny_image", state, recipe, dit.IMAGE)
-
-    def _save_transformer(self, name: str, state: dict, recipe: dict, config: dict) -> None:
-        colors = data.preview_colors(self._trained_vae(), self._stills())
-        config = {"transformer": export.wan_config(config)}
-        self._save(name, state, recipe, config=config, preview_colors=colors)
-
-    def _save(self, name: str, tensors: dict, recipe: dict, **metadata: dict) -> None:
-        path = self.weights / f"{name}.safetensors"
-        export.save(path, tensors, {"format": "pt", "recipe": recipe, **metadata})
-
-
-def _recipe(kind: str) -> dict:
-    return {
-        "steps": dit.STEPS[kind],
-        "batch": dit.BATCH[kind],
-        "lr": dit.LR[kind],
-        "train_shift": dit.TRAIN_SHIFT,
-        "prompt_dropout": dit.PROMPT_DROPOUT,
-    }
+    def _write(self, weights: Path, name: str, tensors: dict, recipe: dict, **more: object) -> None:
+        path = weights / f"fvg_tiny_{name}.safetensors"
+        export.save(path, tensors, {"format": "pt", "edition": EDITION, "recipe": recipe, **more})

@@ -14,7 +14,7 @@ CONFIG = {
     "d_kv": 32,
     "d_ff": 256,
     "num_heads": 4,
-    "num_layers": 2,
+    "num_layers": 3,
 }
 MIN_LENGTH = 32  # tokens; shorter prompts are padded with zeros, as Wan pads to 512
 EOS = 1

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ...categories import CATEGORIES
+from ..categories import CATEGORIES
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (222, 38, 42),

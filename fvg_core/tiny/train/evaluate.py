@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....categories import CATEGORIES
-from ....schedules import shift_sigma
-from ...train.data import denormalise
-from ...train.umt5 import TextEncoder
+from ...categories import CATEGORIES
+from ...schedules import shift_sigma
 from .. import captions
 from ..render import FRAMES, SIZE
 from ..scenes import Scene, sample_scene
 from ..scorer import score
+from .data import denormalise
+from .umt5 import TextEncoder
 
 SHIFT = 3.0
 CFG = 3.0

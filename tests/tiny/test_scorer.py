@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvg_core.categories import CATEGORIES
-from fvg_core.tiny.lab.render import FRAMES, render
-from fvg_core.tiny.lab.scenes import Body, Scene, sample_scene
-from fvg_core.tiny.lab.scorer import composition, reversals, score, steady
-from fvg_core.tiny.lab.seeing import look
-from fvg_core.tiny.lab.words import COLORS, contradict
+from fvg_core.tiny.render import FRAMES, render
+from fvg_core.tiny.scenes import Body, Scene, sample_scene
+from fvg_core.tiny.scorer import composition, reversals, score, steady
+from fvg_core.tiny.seeing import look
+from fvg_core.tiny.words import COLORS, contradict
 
 COUNT = 8  # scenes of each category; 150 of each were looked at by hand
 

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from fvg_core.bench.video import read_frames
 from fvg_core.errors import WeightsError
 from fvg_core.tiny.clips import write_clips
-from fvg_core.tiny.lab.render import render
-from fvg_core.tiny.lab.train import data, dit, pipeline, text, vae
-from fvg_core.tiny.lab.train.pipeline import Pipeline
+from fvg_core.tiny.render import render
+from fvg_core.tiny.train import data, dit, pipeline, text, vae
+from fvg_core.tiny.train.pipeline import Pipeline
 from fvg_core.tiny.train.loop import plateau
 
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...bench.sheet import Row, Sheet, draw_sheet
-from ...bench.video import spread
-from ...errors import DataError
+from ..bench.sheet import Row, Sheet, draw_sheet
+from ..bench.video import spread
+from ..errors import DataError
 
 RIGHT = 0.5  # least score of a clip that counts as right
 _ROWS, _SHOWN = 10, 8  # clips of a sheet, frames of a clip
@@ -75,7 +75,7 @@ def agreement(folder: Path) -> Agreement:
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} holds no sheets to compare ({error}); draw them first: "
-            "python -m fvg_core.tiny.lab sheet FOLDER."
+            "python -m fvg_core.tiny sheet FOLDER."
         ) from error
     person: dict[int, bool] = {}
     for line in filter(str.strip, lines):

@@ -1,1 +1,0 @@
-"""The tiny world's second edition: seven kinds of prompts, as T2V-CompBench has them."""

@@ -1,1 +1,0 @@
-"""Makes the second edition's weights: `python -m fvg_core.tiny.lab train`."""
