@@ -6,6 +6,7 @@ import os
 import random
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,12 +14,13 @@ from torch import Tensor, nn
 
 from ...categories import CATEGORIES
 from .. import captions
-from ..render import FRAMES, render
+from ..render import FRAMES, SIZE, presence, render
 from ..scenes import Scene, sample_scene
 from .vae import pixels_to_input
 
 MOMENTS = 4  # stills of one scene
 SHARD = {"clips": 500, "stills": 2000}
+CELLS = SIZE // 8  # latent positions a side
 BATCH = {"clips": 10, "stills": 100}  # drawn and encoded at once
 
 
@@ -48,29 +50,43 @@ def still_caption(index: int, rng: random.Random) -> str:
     return captions.text(captions.moment_spans(scene, frames[index % MOMENTS] / (FRAMES - 1), rng))
 
 
-def _clips(ids: range, device: torch.device) -> Tensor:
-    return render([clip_scene(i) for i in ids], device=device)
+class Drawn(NamedTuple):
+    """Samples of a kind. z: normalised fp16 latents [N, 16, F, H, W]; shown: how much of each
+    latent position every colour and shape covers [N, F, 11, H, W], in 255ths."""
+
+    z: Tensor
+    shown: Tensor
 
 
-def _stills(ids: range, device: torch.device) -> Tensor:
+def _clips(ids: range, device: torch.device) -> tuple[Tensor, Tensor]:
+    scenes = [clip_scene(i) for i in ids]
+    covered = presence(scenes, CELLS)
+    of_groups = covered[:, 1:].unflatten(1, (-1, 4)).mean(2)  # a latent frame is four of pixels
+    return render(scenes, device=device), torch.cat([covered[:, :1], of_groups], 1)
+
+
+def _stills(ids: range, device: torch.device) -> tuple[Tensor, Tensor]:
     shown = [still_scene(i) for i in range(ids.start // MOMENTS, ids.stop // MOMENTS)]
-    clips = render([scene for scene, _ in shown], device=device)
-    return torch.cat([c[f, None] for c, (_, f) in zip(clips, shown, strict=True)])
+    scenes = [scene for scene, _ in shown]
+    at_moments = lambda clips: torch.cat(
+        [c[f, None] for c, (_, f) in zip(clips, shown, strict=True)]
+    )
+    clips, covered = render(scenes, device=device), presence(scenes, CELLS)
+    return at_moments(clips), at_moments(covered)
 
 
 DRAW = {"clips": _clips, "stills": _stills}
 
 
-def latents(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.device) -> Tensor:
-    """Normalised fp16 latents [N, 16, F, H, W] of the first `shards` shards of clips or stills;
-    those that are missing are made."""
+def samples(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.device) -> Drawn:
+    """The first `shards` shards of clips or stills; those that are missing are made."""
     parts = []
     for shard in range(shards):
         path = folder / kind / f"{shard:04d}.safetensors"
         if not path.exists():
             _make(kind, vae, path, shard, device)
-        parts.append(load_file(path)["z"])
-    return torch.cat(parts)
+        parts.append(Drawn(**load_file(path)))
+    return Drawn(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
 
 def normalise(vae: nn.Module, z: Tensor) -> Tensor:
@@ -111,10 +127,13 @@ def preview_colors(vae: nn.Module, latents: Tensor) -> dict[str, list]:
 
 def _make(kind: str, vae: nn.Module, path: Path, shard: int, device: torch.device) -> None:
     first = shard * SHARD[kind]
-    batches = range(first, first + SHARD[kind], BATCH[kind])
-    z = [_encode(vae, DRAW[kind](range(i, i + BATCH[kind]), device)) for i in batches]
+    batches = []
+    for i in range(first, first + SHARD[kind], BATCH[kind]):
+        pixels, shown = DRAW[kind](range(i, i + BATCH[kind]), device)
+        batches.append(Drawn(_encode(vae, pixels), (shown * 255).round().byte()))
+    drawn = Drawn(*(torch.cat(each) for each in zip(*batches, strict=True)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"z": torch.cat(z)}, f"{path}.part")
+    save_file(drawn._asdict(), f"{path}.part")
     os.replace(f"{path}.part", path)
     print(f"{kind} shard {shard}", flush=True)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...categories import CATEGORIES
 from ...errors import WeightsError
@@ -43,8 +43,8 @@ class Pipeline:
         elif stage == "text":
             text.train(self._checkpoint("text"), self._pieces(), self.device, self.seconds)
         elif stage == "data":
-            self._latents("clips")
-            self._latents("stills")
+            self._samples("clips")
+            self._samples("stills")
         else:
             self._transformer(stage, self.seconds)
 
@@ -72,7 +72,7 @@ class Pipeline:
         pieces = encoder.pieces.serialized_model_proto()
         tensors = export.text_to_host(encoder.model, pieces)
         self._write(weights, "text_encoder", tensors, {}, config=config)
-        colors = preview_colors(trained.cpu(), self._latents("stills"))
+        colors = preview_colors(trained.cpu(), self._samples("stills").z)
         for kind in ("video", "image"):
             state = export.transformer_to_host(self._transformer(kind, 0.0).state_dict())
             recipe = asdict(dit.RECIPES[kind])
@@ -106,13 +106,13 @@ class Pipeline:
             f"Run it first: python -m fvg_core.tiny train --stage {stage}."
         )
 
-    def _latents(self, kind: str) -> Tensor:
-        return data.latents(kind, self._vae, self.work, self.shards, self.device)
+    def _samples(self, kind: str) -> data.Drawn:
+        return data.samples(kind, self._vae, self.work, self.shards, self.device)
 
     def _transformer(self, kind: str, seconds: float) -> nn.Module:
-        latents = lambda: self._latents("clips" if kind == "video" else "stills")
+        samples = lambda: self._samples("clips" if kind == "video" else "stills")
         return dit.train(
-            kind, latents, self._text, self._checkpoint(kind), self.device,
+            kind, samples, self._text, self._checkpoint(kind), self.device,
             seconds=seconds, steps=self.steps, batch=self.batch,
         )  # fmt: skip
 
