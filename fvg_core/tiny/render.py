@@ -18,6 +18,7 @@ FRAMES = 17  # pixel frames: 5 latent frames of Wan's causal VAE
 FPS = 8
 _SHADE = 0.16  # how much brighter the lit side is than the middle, and darker the other
 _TEXTURE = 0.16  # the same of the ground's pattern
+_PERIOD = 0.28  # of that pattern, as a share of the side
 
 
 def render(
@@ -108,11 +109,11 @@ def _marks(scene: Scene, slot: int, u: np.ndarray) -> np.ndarray:
 def _grounds(scenes: Sequence[Scene], axis: Tensor) -> Tensor:
     """Textured grounds [B, 3, S, S], 0 to 1."""
     colors = torch.tensor([GROUNDS[s.prompt.ground] for s in scenes]).to(axis) / 255
-    period, angle, phase = torch.tensor([s.weave for s in scenes]).to(axis).T[..., None, None]
+    angle = torch.tensor([s.weave for s in scenes]).to(axis)[:, None, None]
     cos, sin = (2 * torch.pi * angle).cos(), (2 * torch.pi * angle).sin()
     x, y = axis[None, None, :], axis[None, :, None]
-    a = (2 * torch.pi * ((cos * x + sin * y) / period + phase)).sin()
-    b = (2 * torch.pi * ((cos * y - sin * x) / period + phase)).sin()
+    a = (2 * torch.pi * ((cos * x + sin * y) / _PERIOD)).sin()
+    b = (2 * torch.pi * ((cos * y - sin * x) / _PERIOD)).sin()
     hard = lambda wave: (4 * wave).tanh()
     patterns = {
         "plain": torch.zeros_like(a),

@@ -45,11 +45,11 @@ class Body:
 
 @dataclass(frozen=True)
 class Scene:
-    """`weave`: period, angle and phase of the ground's texture."""
+    """`weave`: angle of the ground's texture, in turns."""
 
     prompt: Prompt
     bodies: tuple[Body, ...]
-    weave: tuple[float, float, float]
+    weave: float
 
     def actor(self, body: Body) -> Actor:
         return self.prompt.actors[body.actor]
@@ -97,8 +97,7 @@ def stage(prompt: Prompt, rng: random.Random) -> Scene | None:
     for _ in range(_TRIES):
         bodies = _PLACED.get(prompt.category, _each)(prompt, rng)
         if len(bodies) == count and (prompt.category == "interaction" or apart(prompt, bodies)):
-            weave = rng.uniform(0.22, 0.34), rng.choice((0.0, 0.125, 0.25, 0.375)), rng.random()
-            return Scene(prompt, tuple(bodies), weave)
+            return Scene(prompt, tuple(bodies), rng.choice((0.0, 0.125, 0.25, 0.375)))
     return None
 
 
