@@ -25,11 +25,11 @@ def score(pixels: np.ndarray, prompt: Prompt) -> float:
     """Judge uint8 pixels [F, H, W, 3] by a prompt."""
     frames = look(pixels[1:])
     changing = _changing(prompt)
-    claims = [] if changing else [_cast(frames, prompt.actors)]
+    claims = [] if changing else [cast(frames, prompt.actors)]
     if changing:
         claims.append(_changes_color(frames, prompt.actors))
     elif prompt.relation in SIDES:
-        claims.append(_beside(frames, prompt))
+        claims.append(beside(frames, prompt.actors, prompt.relation))
     elif prompt.relation:
         claims.append(_meets(frames, prompt))
     else:
@@ -43,7 +43,7 @@ def composition(pixels: np.ndarray, prompt: Prompt) -> float:
     """How well uint8 pixels [F, H, W, 3] show who is there, whatever happens: 0 to 1. Where a
     colour changes, before it does."""
     frames = look(pixels[1:])
-    return _cast(_early(frames) if _changing(prompt) else frames, prompt.actors)
+    return cast(_early(frames) if _changing(prompt) else frames, prompt.actors)
 
 
 def _changing(prompt: Prompt) -> bool:
@@ -65,8 +65,9 @@ def track(frames: Sequence[Frame], color: str) -> list[Blob | None]:
     return [f[color][0] if len(f.get(color, ())) == 1 else None for f in frames]
 
 
-def _cast(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
-    """Every actor there, in colour, shape and number, and nobody else."""
+def cast(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
+    """How steadily every actor is there, in its (first) colour, shape and number, and nobody
+    else: 0 to 1."""
     counted = [steady(len(f.get(a.color, ())) == a.count for f in frames) for a in actors]
     shapes = [[b.shape == a.shape for f in frames for b in f.get(a.color, ())] for a in actors]
     shown = [steady(flags) if flags else 0.0 for flags in shapes]
@@ -81,7 +82,7 @@ def _changes_color(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
     early = _early(frames)
     late = frames[round(_LATE * len(frames)) :]
     last = Actor(first.becomes, first.shape)
-    seen = min(_cast(early, [first, *rest]), _cast(late, [last, *rest]))
+    seen = min(cast(early, [first, *rest]), cast(late, [last, *rest]))
     before = [b for b in track(early, first.color) if b]
     after = [b for b in track(late, last.color) if b]
     if not before or not after:
@@ -90,10 +91,10 @@ def _changes_color(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
     return seen * float(way < JUMP)
 
 
-def _beside(frames: Sequence[Frame], prompt: Prompt) -> float:
-    """The first actor on its side of the second."""
-    dx, dy = SIDES[prompt.relation]
-    a, b = (track(frames, actor.color) for actor in prompt.actors)
+def beside(frames: Sequence[Frame], actors: Sequence[Actor], side: str) -> float:
+    """How steadily the first of two actors is on a side, of SIDES, of the second: 0 to 1."""
+    dx, dy = SIDES[side]
+    a, b = (track(frames, actor.color) for actor in actors)
     holds = []
     for p, q in zip(a, b, strict=True):
         along = (p.x - q.x) * dx + (p.y - q.y) * dy if p and q else 0

@@ -18,7 +18,7 @@ from .words import COLORS, SHAPES
 HUES = {"red": 359, "yellow": 51, "green": 134, "blue": 227, "purple": 279}  # degrees
 HUE_WIDTH = 26  # degrees to either side
 GROUND = 38  # half a usual ground's brightest channel, 0 to 255: an outline lies half way up
-LEAST_AREA, MOST_AREA = 0.0085, 0.2  # shares of the picture; drawn: 0.018 to 0.13
+LEAST_AREA, MOST_AREA = 0.0085, 0.2  # of an object, shares of the picture; drawn: 0.018 to 0.13
 PERIOD = {"square": 0.25, "cross": 0.25, "triangle": 1 / 3}  # turns after which it looks the same
 _GRID = 32  # samples across the square in which shapes are compared
 _EXTENT = 0.95  # half side of that square in roots of the blob's area
@@ -28,8 +28,9 @@ _ANGLES = 12
 
 @dataclass(frozen=True)
 class Blob:
-    """One object in one frame. x, y: centre; area: share of the picture; angle: in turns; mask:
-    its pixels [H, W]."""
+    """One object in one frame. x, y: centre; area: share of the picture; shape: of SHAPES, or ''
+    where it fills more than MOST_AREA, as no object of this world does; angle: in turns; mask: its
+    pixels [H, W]."""
 
     x: float
     y: float
@@ -89,12 +90,12 @@ def _blobs(mask: np.ndarray) -> list[Blob]:
 
     parts, _ = ndimage.label(mask)
     areas = np.bincount(parts.ravel()) / mask.size
-    fit = (areas >= LEAST_AREA) & (areas <= MOST_AREA)
     found = []
-    for i in np.flatnonzero(fit[1:]) + 1:
+    for i in np.flatnonzero(areas[1:] >= LEAST_AREA) + 1:
         rows, columns = np.nonzero(parts == i)
         y, x = float(rows.mean()), float(columns.mean())
-        shape, angle = _shape(parts == i, x, y, len(rows))
+        fits = areas[i] <= MOST_AREA
+        shape, angle = _shape(parts == i, x, y, len(rows)) if fits else ("", 0.0)
         place = ((x + 0.5) / len(mask), (y + 0.5) / len(mask))
         found.append(Blob(*place, float(areas[i]), shape, angle, parts == i))
     return sorted(found, key=lambda blob: -blob.area)

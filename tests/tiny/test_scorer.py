@@ -16,7 +16,7 @@ from fvg_core.tiny.render import FRAMES, render
 from fvg_core.tiny.scenes import Body, Scene, sample_scene
 from fvg_core.tiny.scorer import composition, reversals, score, steady
 from fvg_core.tiny.seeing import look
-from fvg_core.tiny.words import COLORS, contradict
+from fvg_core.tiny.words import COLORS, GROUNDS, TEXTURES, Actor, Prompt, contradict
 
 COUNT = 8  # scenes of each category; 150 of each were looked at by hand
 
@@ -140,6 +140,30 @@ def test_a_stranger_is_seen(scenes):
             seen += 1
             assert score(clip, scene.prompt) == 0
     assert seen >= 7
+
+
+@pytest.mark.parametrize(("radius", "right"), [(0.14, 1), (0.27, 0), (0.36, 0)])
+def test_what_is_too_large_is_a_wrong_object(scenes, radius, right):
+    """Named or not, round or not: no object of this world fills a fifth of the picture."""
+    ball, square = Actor("red", "ball", "drifts"), Actor("blue", "square", "drifts")
+    named = Prompt("consistent_attr", (ball, square), "gray", "plain")
+    bodies = Body(0, radius, ((0.0, 0.4, 0.4),)), Body(1, 0.1, ((0.0, 0.87, 0.87),))
+    video = drawn(Scene(named, bodies, scenes[CATEGORIES[0]][0].weave))
+    alone = replace(named, actors=(square,))
+    assert (score(video, named), composition(video, named)) == (right, right)
+    assert (score(video, alone), composition(video, alone)) == (0, 0)
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_no_ground_is_an_object(scenes, ground):
+    for texture in TEXTURES:
+        scene = scenes[CATEGORIES[0]][0]
+        empty = replace(
+            scene,
+            prompt=replace(scene.prompt, ground=ground, texture=texture),
+            bodies=(_speck(scene),),
+        )
+        assert not any(look(drawn(empty)))
 
 
 def test_noise_shows_nothing(scenes):
