@@ -17,7 +17,7 @@ from fvg_core.bench.client import ComfyClient, Event
 from fvg_core.errors import HostError
 
 PACKS = Path(__file__).parent / "packs"
-PROMPT = "a red circle moves right and a blue square stays still on a gray background"
+PROMPT = "a red ball moves right and a blue square stays still on a gray background"
 # `stock`: KSampler. Ours: `plain` and `anchored` without preview, `shown` anchored with it.
 VARIANTS = ("stock", "stock again", "plain", "anchored", "shown")
 

@@ -46,14 +46,9 @@ SETTINGS = {
 
 def run(count: int, steps: int) -> Path:
     """Train, or go on with it. Returns the weights' path."""
-    edition = edition_of(VIDEO)
-    name = f"tiny-{count}" if edition == "1" else f"tiny-{edition}-{count}"
-    folder = BASE / "input" / name
-    if not folder.exists():
-        print(f"Writing {count} clips", file=sys.stderr, flush=True)
-        part = folder.with_name(f"{name}.part")
-        write_clips(part, count, edition)
-        part.rename(folder)
+    name = f"tiny-{count}"
+    print(f"Writing {count} clips", file=sys.stderr, flush=True)
+    write_clips(BASE / "input" / name, count)  # the same bytes each time, unless the world changed
     with (
         ComfyServer(prepare(), BASE, only_pack=True, own_loras=True) as server,
         ComfyClient(server.url) as client,
@@ -73,7 +68,7 @@ def run(count: int, steps: int) -> Path:
     print("\n\n".join(reports), file=sys.stderr)
     trained = read_lora(BASE / "loras" / f"{name}-{steps}.safetensors")
     recipe = {"recipe": {**SETTINGS, "steps": steps, "clips": count}}
-    metadata = {**trained.metadata, **recipe, "edition": edition}
+    metadata = {**trained.metadata, **recipe, "edition": edition_of(VIDEO)}
     save_lora(RESULT, trained.tensors, alpha=trained.alpha, metadata=metadata, dtype=torch.float16)
     return RESULT
 

@@ -24,7 +24,7 @@ from ..fvg_core.prompts import (
 )
 from . import host
 
-_EXAMPLE = "a red circle moves right and a blue square stays still on a gray background"
+_EXAMPLE = "a red ball moves right and a blue square stays still on a gray background"
 _NO_FOLDER = "none"
 _D = Options()
 

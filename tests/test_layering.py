@@ -36,7 +36,6 @@ LIGHT_BY_ROOM = {
     "fvg_core.train": LIGHT | {"pydantic"},
     "fvg_core.llm": LIGHT | {"pydantic"},
     "fvg_core.bench": BENCH,
-    "fvg_core.tiny.checker": LIGHT | {"scipy"},  # only where videos are judged
 }
 
 
@@ -219,10 +218,10 @@ BAD = {
         "try:\n    import peft\nexcept ImportError:\n    pass",
         "inside the function",
     ),
-    "fvg_core/tiny/world.py": ("import scipy", "inside the function"),
+    "fvg_core/tiny/scenes.py": ("import scipy", "inside the function"),
     "fvg_core/flow.py": ("import numpy", "torch only"),
     "fvg_core/guidance.py": ("def f():\n    import scipy", "torch only"),
-    "fvg_core/anchor.py": ("from .tiny import world", "torch and other maths only"),
+    "fvg_core/anchor.py": ("from .tiny import scenes", "torch and other maths only"),
     "fvg_core/bench/j.py": ("from ..anchor import pin", "bench speaks HTTP"),
     "fvg_core/bench/k.py": ("def f():\n    import torch", "bench speaks HTTP"),
     "nodes/l.py": ("import comfy.samplers", "a node knows"),
@@ -240,7 +239,7 @@ BAD = {
 @pytest.mark.parametrize("file", BAD)
 def test_a_breach_is_seen(tmp_path: Path, file: str):
     source, why = BAD[file]
-    for name in ("__init__.py", "fvg_core/anchor.py", "fvg_core/tiny/world.py", "nodes/l.py"):
+    for name in ("__init__.py", "fvg_core/anchor.py", "fvg_core/tiny/scenes.py", "nodes/l.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -253,15 +252,15 @@ def test_a_breach_is_seen(tmp_path: Path, file: str):
 def test_a_heavy_start_is_seen(tmp_path: Path):
     for name, source in {
         "nodes/__init__.py": "",
-        "nodes/x.py": "from ..fvg_core.tiny import checker",
-        "fvg_core/tiny/checker.py": "import scipy",
+        "nodes/x.py": "from ..fvg_core.tiny import seeing",
+        "fvg_core/tiny/seeing.py": "import scipy",
         "fvg_core/__init__.py": "def f():\n    import diffusers",
         "__init__.py": "",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source)
     modules, packages = loaded_at_start(tmp_path)
-    assert "fvg_core.tiny.checker" in modules
+    assert "fvg_core.tiny.seeing" in modules
     assert packages == {"scipy"}
 
 

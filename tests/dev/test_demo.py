@@ -17,7 +17,7 @@ from dev.serve import wanted_port
 from fvg_core.bench.video import read_frames
 from fvg_core.errors import HostError
 
-PROMPT = "a yellow square moves left on a teal background"
+PROMPT = "a yellow square moves left on a brown background"
 
 
 def tree(root: Path) -> dict[str, tuple[int, int]]:

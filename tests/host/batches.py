@@ -69,6 +69,6 @@ class Batch:
         assert not list(self.out.rglob("*.fvg-part"))
 
 
-def moving(count: int, shape: str = "circle") -> list[dict]:
+def moving(count: int, shape: str = "ball") -> list[dict]:
     text = "a {} " + shape + " moves right on a black background"
     return [{"prompt": text.format(color)} for color in COLORS[:count]]

@@ -8,7 +8,7 @@ from fvg_core.bench.client import ComfyClient
 
 Graph = dict[str, dict[str, Any]]
 
-PROMPT = "a red circle moves right and a blue square stays still on a gray background"
+PROMPT = "a red ball moves right and a blue square stays still on a gray background"
 LORA = "fvg_tiny_anchor_lora.safetensors"
 SIZE, LENGTH, LATENT_FRAMES = 64, 17, 5
 

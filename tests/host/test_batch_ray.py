@@ -68,7 +68,7 @@ def cluster(short: Path) -> Iterator[str]:
 def test_one_that_dies_comes_back_at_another_address(cluster: str, short: Path, tmp_path: Path):
     """The other one is frozen meanwhile, so that nothing goes on without the one that is back."""
     batch = Batch(tmp_path)
-    batch.write(*moving(6, "circle"), *moving(6, "ring"))
+    batch.write(*moving(6, "ball"), *moving(6, "ring"))
     process = batch.start("--ray", cluster, "--ray-workers", "2")
     seen = lambda: {line["server"] for line in batch.lines()}
     until(lambda: len(seen()) == 2 or process.poll() is not None, "two workers have done nothing")

@@ -18,7 +18,9 @@ from safetensors.torch import save_file
 
 from fvg_core.bench.client import Event, InterruptedRunError, RunError
 from fvg_core.data import CachedDataset
-from fvg_core.tiny import world
+from fvg_core.tiny.captions import prompt_spans, text
+from fvg_core.tiny.render import render
+from fvg_core.tiny.scenes import Scene, sample_scene
 
 pytestmark = pytest.mark.host
 
@@ -26,13 +28,17 @@ SHAPE = (16, 5, 8, 8)
 ENOUGH_DB = 25.0  # of the tiny VAE on clips that H.264 has already changed a little
 
 
-def scenes(count: int, seed: int = 0) -> list[world.Scene]:
+def scenes(count: int, seed: int = 0) -> list[Scene]:
     rng = random.Random(seed)
-    return [world.sample_scene(rng, 1 + n % 2) for n in range(count)]
+    return [sample_scene(rng) for _ in range(count)]
 
 
-def movies(scenes: list[world.Scene]) -> np.ndarray:
-    return world.render(scenes).numpy()
+def words(scene: Scene) -> str:
+    return text(prompt_spans(scene.prompt))
+
+
+def movies(scenes: list[Scene]) -> np.ndarray:
+    return render(scenes).numpy()
 
 
 class Room:
@@ -127,8 +133,8 @@ def test_good_clips_are_encoded_and_bad_ones_listed(room: Room):
     clips = movies(found)
     for scene, clip, suffix in zip(found, clips, (".mp4", ".webm", ".mkv", ".mov"), strict=False):
         number = suffix.strip(".")
-        caption(write_video(room.folder / f"{number}{suffix}", clip, 8, crf=2), scene.caption)
-    caption(write_frames(room.folder / "frames", clips[4]), found[4].caption)
+        caption(write_video(room.folder / f"{number}{suffix}", clip, 8, crf=2), words(scene))
+    caption(write_frames(room.folder / "frames", clips[4]), words(found[4]))
     shutil.copy(room.folder / "mp4.mp4", room.folder / "same.mp4")
     caption(room.folder / "same.mp4", "a copy")
     caption(write_video(room.folder / "short.mp4", clips[0][:3], 8), "too short")
@@ -164,7 +170,7 @@ def test_good_clips_are_encoded_and_bad_ones_listed(room: Room):
 def test_a_second_run_encodes_nothing_and_a_change_only_itself(room: Room):
     found = scenes(3, seed=1)
     for n, (scene, clip) in enumerate(zip(found, movies(found), strict=True)):
-        caption(write_video(room.folder / f"{n}.mp4", clip, 8), scene.caption)
+        caption(write_video(room.folder / f"{n}.mp4", clip, 8), words(scene))
     assert "7 texts and clips encoded." in room.run()
     before = room.dataset
     forget(room.client)
@@ -172,7 +178,7 @@ def test_a_second_run_encodes_nothing_and_a_change_only_itself(room: Room):
     assert room.dataset.fingerprint == before.fingerprint
     graph, node = room.graph()
     assert node in room.client.run(graph.graph).cached  # the host itself need not run it
-    caption(room.folder / "1.mp4", "a red circle stays still on a gray background")
+    caption(room.folder / "1.mp4", "a red ball stays still on a gray background")
     assert "1 texts and clips encoded." in room.run()
     (room.folder / "2.mp4").unlink()
     assert "2 samples from 2 clips" in room.run()
@@ -185,7 +191,7 @@ def test_a_second_run_encodes_nothing_and_a_change_only_itself(room: Room):
 @pytest.mark.timeout(300)
 def test_a_damaged_cache_is_repaired_though_the_host_remembers_the_run(room: Room):
     (scene,) = scenes(1, seed=2)
-    caption(write_video(room.folder / "a.mp4", movies([scene])[0], 8), scene.caption)
+    caption(write_video(room.folder / "a.mp4", movies([scene])[0], 8), words(scene))
     room.run()
     before = room.dataset.latents(0)
     next(room.caches[0].glob("*.safetensors")).unlink()
@@ -243,7 +249,7 @@ def test_other_places_are_refused_whether_they_exist_or_not(room: Room, tmp_path
 def test_a_full_path_below_the_output_folder(room: Room):
     (scene,) = scenes(1, seed=4)
     folder = room.comfy.output / f"{room.name}-made" / "deep"
-    caption(write_video(folder / "a.mp4", movies([scene])[0], 8), scene.caption)
+    caption(write_video(folder / "a.mp4", movies([scene])[0], 8), words(scene))
     assert "1 samples from 1 clips" in room.run(folder=str(folder))
 
 
@@ -269,7 +275,7 @@ def test_a_vae_or_clip_of_another_model(room: Room):
     import checkpoints
 
     (scene,) = scenes(1, seed=5)
-    caption(write_video(room.folder / "a.mp4", movies([scene])[0], 8), scene.caption)
+    caption(write_video(room.folder / "a.mp4", movies([scene])[0], 8), words(scene))
     name = checkpoints.write("wan22_5b", room.comfy.output / "diffusion_models")
     graph, node = room.graph()
     other = graph.add("UNETLoader", unet_name=name, weight_dtype="default")

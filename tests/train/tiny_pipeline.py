@@ -9,6 +9,7 @@ import torch
 
 from fvg_core.tiny import captions
 from fvg_core.tiny.clips import write_clips
+from fvg_core.tiny.words import sample_prompt
 
 FEATURES = 16  # of a text token
 TRANSFORMER = {
@@ -67,7 +68,7 @@ def _tokenizer():
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = sorted({w for scene in _texts() for w in scene.split()})
+    words = sorted({w for said in _texts() for w in said.split()})
     vocabulary = {w: i for i, w in enumerate(["<pad>", "</s>", "<unk>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -80,8 +81,6 @@ def _tokenizer():
 
 
 def _texts() -> list[str]:
-    from fvg_core.tiny.world import sample_scene
-
     rng = random.Random(0)
-    scenes = [sample_scene(rng, 1 + i % 2, held_out=None) for i in range(50)]
-    return [captions.text(captions.motion_spans(scene, rng)) for scene in scenes]
+    prompts = [sample_prompt(rng, held_out=None) for _ in range(200)]
+    return [captions.text(captions.prompt_spans(prompt, rng)) for prompt in prompts]
