@@ -19,7 +19,7 @@ from .loop import run
 
 # (steps, clip frames, side in pixels, batch): short and small first, since most of the work is the
 # same everywhere; whole clips last. The batch is that of one of two processes.
-CURRICULUM = ((700, 1, 32, 16), (2600, 5, 32, 5), (900, FRAMES, 32, 2), (350, FRAMES, SIZE, 1))
+CURRICULUM = ((700, 1, 32, 16), (1100, 5, 32, 5), (900, FRAMES, 32, 2), (400, FRAMES, SIZE, 1))
 BASE_DIM = 16
 LR = 1.5e-3
 KL_WEIGHT = 1.25e-4
