@@ -131,7 +131,7 @@ def _make(kind: str, vae: nn.Module, path: Path, shard: int, device: torch.devic
     for i in range(first, first + SHARD[kind], BATCH[kind]):
         pixels, shown = DRAW[kind](range(i, i + BATCH[kind]), device)
         batches.append(Drawn(_encode(vae, pixels), (shown * 255).round().byte()))
-    drawn = Drawn(*(torch.cat(each) for each in zip(*batches, strict=True)))
+    drawn = Drawn(*(torch.cat(each).contiguous() for each in zip(*batches, strict=True)))
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(drawn._asdict(), f"{path}.part")
     os.replace(f"{path}.part", path)
