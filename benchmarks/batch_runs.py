@@ -16,7 +16,8 @@ from typing import Any
 from dev.host import PACK, Install
 from dev.server import ComfyServer
 from fvg_core.errors import HostError
-from fvg_core.tiny.world import sample_scene
+from fvg_core.tiny.captions import prompt_spans, text
+from fvg_core.tiny.words import sample_prompt
 
 TEMPLATE = PACK / "workflows" / "fvg_tiny.json"
 CHEAP = (  # what is tried here is the command, not the models
@@ -38,7 +39,7 @@ def captions(count: int, seed: int = 8) -> list[str]:
     rng = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:
-        found[sample_scene(rng, 2, held_out=None).caption] = None
+        found[text(prompt_spans(sample_prompt(rng, held_out=None), rng))] = None
     return list(found)
 
 

@@ -1,10 +1,10 @@
-"""What helps an anchored video, of all that is off by default? The tiny world's checker, paired.
+"""What helps an anchored video, of all that is off by default? The tiny world's scorer, paired.
 
-`python -m benchmarks.options [--prompts 80]` animates the true first frame of held-out two-object
-scenes through a real ComfyUI, once as the sampler does by default and once for each candidate, with
-the same seeds. Writes `benchmarks/results/<date>/options.{jsonl,json,md}`. Interrupt and run again:
-it goes on. `--again` tries the candidates that won on fresh scenes and writes `options_node.*`;
-`options_again.*` is the record of a forerunner of the node Anchor Options.
+`python -m benchmarks.options [--prompts 84]` animates the true first frame of held-out scenes of
+every category through a real ComfyUI, once as the sampler does by default and once for each
+candidate, with the same seeds. Writes `benchmarks/results/<date>/options.{jsonl,json,md}`.
+Interrupt and run again: it goes on. `--again` tries the candidates that won on fresh scenes and
+writes `options_node.*`; `options_again.*` is the record of a forerunner of the node Anchor Options.
 
 A candidate wins where its difference from the default, over the scenes, is above 0 by more than
 the interval: 95% for all candidates together (Bonferroni).
@@ -14,32 +14,37 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import io
 import json
 import random
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image
 from scipy.stats import norm
 
 from benchmarks import report
-from benchmarks.composition import SAMPLING
 from benchmarks.machine import describe
+from benchmarks.paper.run import read_videos
+from benchmarks.paper.ways import FEW, LORA
+from benchmarks.paper.ways import SAMPLING as ANY_STEPS
 from dev.host import prepare
 from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
+from fvg_core.categories import CATEGORIES
 from fvg_core.colors import match_first_frame
-from fvg_core.tiny.checker import check_video
-from fvg_core.tiny.world import FRAMES, MOTIONS, SIZE, Scene, render, sample_scene
+from fvg_core.tiny.captions import prompt_spans, text
+from fvg_core.tiny.render import FRAMES, SIZE, render
+from fvg_core.tiny.scenes import Scene, sample_scene
+from fvg_core.tiny.scorer import composition, score
 
 PACKS = Path(__file__).parent / "packs"
-LORA = "fvg_tiny_anchor_lora.safetensors"
+SAMPLING = {**ANY_STEPS, "steps": FEW}
 SEEDS = 2
 DEFAULT, COLORS_MATCHED = "default", "colours matched"
 _BENCH = "FVGBenchCandidate"
@@ -60,14 +65,19 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, dict[str, A
 AGAIN = ("negative without anchor", "rising guidance")
 SCENES, SCENES_AGAIN = 2031, 4711
 FIRST, FIRST_AGAIN = 0, 5000
-FIGURES = ("objects", "motion", "psnr", "shift")
-BETTER = {"objects": 1, "motion": 1, "psnr": 1, "shift": -1}
+FIGURES = ("score", "scene", "psnr", "shift")
+BETTER = {"score": 1, "scene": 1, "psnr": 1, "shift": -1}
 
 
 def scenes(count: int, seed: int) -> list[Scene]:
-    """Held-out scenes of two objects; none was looked at to choose a setting."""
+    """Held-out scenes of the categories in turn; none was looked at to choose a setting."""
     rng = random.Random(seed)
-    return [sample_scene(rng, 2, held_out=True) for _ in range(count)]
+    return [sample_scene(rng, c, held_out=True) for c in islice(cycle(CATEGORIES), count)]
+
+
+def asked(scene: Scene) -> str:
+    """A scene's prompt in the plainest words."""
+    return text(prompt_spans(scene.prompt))
 
 
 def graph(
@@ -82,7 +92,7 @@ def graph(
 
     add("world", "FVGTinyWorldLoader")
     add("lora", "LoraLoaderModelOnly", model=["world", 0], lora_name=LORA, strength_model=1.0)
-    add("positive", "CLIPTextEncode", clip=["world", 2], text=scene.caption)
+    add("positive", "CLIPTextEncode", clip=["world", 2], text=asked(scene))
     add("negative", "CLIPTextEncode", clip=["world", 2], text="")
     add("anchor", "LoadImage", image=anchor_file)
     saves = {}
@@ -120,18 +130,12 @@ def judge(
     truth = render([scene])[0].numpy()
     found = {}
     for variant, node in saves.items():
-        videos = _videos(client.fetch(result.files(node)[0]))
+        videos = read_videos(client.fetch(result.files(node)[0]))
         found[variant] = _figures(videos, scene, truth)
         if variant == DEFAULT:
             matched = [match_colors(video) for video in videos]
             found[COLORS_MATCHED] = _figures(matched, scene, truth)
-    return {"index": index, "caption": scene.caption, "variants": found}
-
-
-def _videos(data: bytes) -> list[np.ndarray]:
-    pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
-    frames = np.stack([np.array(page.convert("RGB")) for page in pages])
-    return list(frames.reshape(SEEDS, FRAMES, SIZE, SIZE, 3))
+    return {"index": index, "caption": asked(scene), "variants": found}
 
 
 def match_colors(video: np.ndarray) -> np.ndarray:
@@ -140,18 +144,14 @@ def match_colors(video: np.ndarray) -> np.ndarray:
     return (matched * 255).round().to(torch.uint8).numpy()
 
 
-def _figures(videos: list[np.ndarray], scene: Scene, truth: np.ndarray) -> dict[str, float]:
-    """objects: share right in colour, shape and motion; motion: share of the moving ones that move
-    as told; psnr: of frames 1.. against the drawn clip, dB; shift: of the mean colour, after frame
-    0, in levels of 255."""
-    verdicts = [check_video(video, scene).objects for video in videos]
-    moving = [MOTIONS[t.motion] != (0, 0) for t in scene.things]
-    motion = [o.motion for v in verdicts for o, moves in zip(v, moving, strict=True) if moves]
+def _figures(videos: Sequence[np.ndarray], scene: Scene, truth: np.ndarray) -> dict[str, float]:
+    """score: of all that the prompt says; scene: of who is there, whatever happens; psnr: of frames
+    1.. against the drawn clip, dB; shift: of the mean colour, after frame 0, in levels of 255."""
     difference = [video[1:].astype(np.float64) - truth[1:] for video in videos]
     means = [video.astype(np.float64).mean((1, 2)) for video in videos]
     return {
-        "objects": float(np.mean([o.correct for v in verdicts for o in v])),
-        "motion": float(np.mean(motion)) if motion else float("nan"),
+        "score": float(np.mean([score(video, scene.prompt) for video in videos])),
+        "scene": float(np.mean([composition(video, scene.prompt) for video in videos])),
         "psnr": float(np.mean([10 * np.log10(255**2 / (d**2).mean()) for d in difference])),
         "shift": float(np.mean([np.abs(m[1:] - m[0]).mean() for m in means])),
     }
@@ -165,7 +165,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float
     for name in (DEFAULT, *candidates):
         for figure in FIGURES:
             pairs = [(r["variants"][name][figure], r["variants"][DEFAULT][figure]) for r in rows]
-            values, defaults = np.array([p for p in pairs if not np.isnan(p).any()]).T
+            values, defaults = np.array(pairs).T
             gain = values - defaults
             error = float(np.std(gain, ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else 0.0
             table.setdefault(name, {})[figure] = {
@@ -191,13 +191,13 @@ def page(record: dict[str, Any]) -> str:
     lines = [
         f"# Options of anchored sampling on the tiny world, {record['date']}",
         "",
-        f"{record['prompts']} held-out scenes of two objects, true first frame and LoRA, {SEEDS} "
+        f"{record['prompts']} held-out scenes, true first frame and LoRA, {SEEDS} "
         f"seeds each, {SAMPLING['steps']} steps, cfg {SAMPLING['cfg']}, through ComfyUI "
         f"{record['machine']['comfyui']}, commit `{record['commit']}`. Differences from the "
         "default on the same scenes and seeds, +- 95% for all candidates together; **bold** where "
         "it is better beyond that, *italic* where worse.",
         "",
-        "| | objects right | motion right | PSNR against the drawn clip, dB | colour shift |",
+        "| | score | of the scene alone | PSNR against the drawn clip, dB | colour shift |",
         "|---|---|---|---|---|",
     ]
     for name, row in record["table"].items():
@@ -232,7 +232,7 @@ def write(done: Path, install) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.options", description=__doc__)
-    parser.add_argument("--prompts", type=int, help="scenes: 80, or 100 with --again")
+    parser.add_argument("--prompts", type=int, help="scenes: 84, or 105 with --again")
     parser.add_argument("--again", action="store_true", help="what won, on fresh scenes")
     parser.add_argument("--out", type=Path, help="folder instead of benchmarks/results/<date>")
     options = parser.parse_args()
@@ -240,7 +240,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / ("options_node.jsonl" if options.again else "options.jsonl")
     variants = (DEFAULT, *AGAIN) if options.again else VARIANTS
-    count = options.prompts or (100 if options.again else 80)
+    count = options.prompts or (105 if options.again else 84)
     drawn = scenes(count, SCENES_AGAIN if options.again else SCENES)
     first = FIRST_AGAIN if options.again else FIRST
     known = {json.loads(line)["index"] for line in done.read_text().splitlines()} if (
@@ -258,7 +258,7 @@ def main() -> None:
             for i, scene in todo:
                 out.write(json.dumps(judge(client, scene, i, variants)) + "\n")
                 out.flush()
-                print(f"{i - first + 1}/{count} {scene.caption}", flush=True)
+                print(f"{i - first + 1}/{count} {asked(scene)}", flush=True)
     print(write(done, install))
 
 
