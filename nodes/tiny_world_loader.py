@@ -14,8 +14,8 @@ class TinyWorldLoader(io.ComfyNode):
             node_id="FVGTinyWorldLoader",
             display_name="Tiny World Loader",
             category="FVG",
-            description="Loads a Wan of 3.5 million parameters (the real ones have 1.3 to 14 "
-            "billion) that knows one or two coloured shapes that move (64 x 64 pixels, 17 "
+            description="Loads a Wan of 5.4 million parameters (the real ones have 1.3 to 14 "
+            "billion) that knows one to five coloured shapes that move (64 x 64 pixels, 17 "
             "frames). It comes with the pack and runs on a CPU in seconds; its anchor LoRA is in "
             "the list of the LoRA loader.",
             search_aliases=["demo", "toy model"],
