@@ -1,1 +1,1 @@
-"""The paper's tables on the tiny world's second edition, through a real ComfyUI."""
+"""The paper's tables on the tiny world, through a real ComfyUI."""

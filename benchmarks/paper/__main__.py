@@ -1,4 +1,4 @@
-"""`python -m benchmarks.paper [--quick]`: the paper's tables on the tiny world's second edition.
+"""`python -m benchmarks.paper [--quick]`: the paper's tables on the tiny world.
 
 Tables 1, 2, 4, 5 and 7, sections 4.1 and 6.1, and the cost of a video, all through a real ComfyUI
 on held-out prompts and scored from pixels. Writes `benchmarks/results/<date>/paper/`: page, plots,
@@ -20,27 +20,12 @@ from typing import Any
 from benchmarks import report
 from benchmarks.machine import describe
 from benchmarks.paper import cost, pictures, run, spread, tables
-from benchmarks.paper.ways import LORA
 from benchmarks.steps import PACKS
 from dev.host import prepare
-from dev.recipe import WEIGHTS, describe_pack
+from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
-from fvg_core.errors import FVGError, WeightsError
-from fvg_core.tiny.export import edition_of
-from fvg_core.tiny.train.pipeline import EDITION
-
-
-def require_second_edition(weights: Path) -> None:
-    """Raises WeightsError where one of the pack's models does not know these prompts."""
-    for path in (weights / "fvg_tiny_video.safetensors", weights / "loras" / LORA):
-        edition = edition_of(path)
-        if edition != EDITION:
-            raise WeightsError(
-                f"{path.name} is of edition {edition} of the tiny world; these prompts are of "
-                f"edition {EDITION}. Make its weights first: python -m fvg_core.tiny train, "
-                "then save fvg_core/tiny/weights, then python -m dev anchor-lora."
-            )
+from fvg_core.errors import FVGError
 
 
 def measure(folder: Path, plan: run.Plan) -> dict[str, Any]:
@@ -97,7 +82,6 @@ def main() -> None:
     folder = options.out or place(name, date)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are stopped
     try:
-        require_second_edition(WEIGHTS)
         found = measure(folder, plan)
     except FVGError as error:
         sys.exit(f"error: {error}")

@@ -33,8 +33,9 @@ def main() -> None:
     train.add_argument("--seconds", type=float, default=math.inf, help="stop each stage after")
     train.add_argument("--steps", type=int, help="of the transformers, in place of their plan")
     train.add_argument("--batch", type=int, help="of the transformers, in place of their plan")
-    score = commands.add_parser("score", help="held-out scores of the video model so far")
-    score.add_argument("--count", type=int, default=8, help="prompts of each category")
+    score = commands.add_parser("score", help="held-out scores of a model so far, as JSON")
+    score.add_argument("--of", choices=("vae", "image", "video"), default="video")
+    score.add_argument("--count", type=int, default=8, help="scenes of each category")
     score.add_argument("--sampling-steps", type=int, default=15)
     sheet = commands.add_parser("sheet", help="draw generated clips for a person to label")
     sheet.add_argument("folder", type=Path)
@@ -58,7 +59,8 @@ def main() -> None:
             for stage in given.stage:
                 pipeline.train(stage)
         elif given.command == "score":
-            print(json.dumps(pipeline.score(given.count, given.sampling_steps), indent=2))
+            found = pipeline.score(given.of, given.count, given.sampling_steps)
+            print(json.dumps(found, indent=2))
         elif given.command == "sheet":
             print(*pipeline.sheets(given.folder, given.count, given.sampling_steps), sep="\n")
         elif given.command == "agree":

@@ -1,4 +1,4 @@
-"""From the trainers' layout (diffusers, transformers, peft) to the files that ComfyUI loads."""
+"""From the trainers' layout (diffusers, transformers) to the files that ComfyUI loads."""
 
 from __future__ import annotations
 
@@ -42,16 +42,6 @@ def vae_to_host(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # Three residual blocks and an upsampler a stage, counted through.
     flat = lambda m: f".upsamples.{int(m[1]) * 4 + int(m[3]) + 3 * (m[2] == 'upsamplers')}."
     return {_vae_name(_UP_BLOCK.sub(flat, k)): v for k, v in state.items()}
-
-
-def lora_to_host(state: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """peft keys on diffusers' module names -> `diffusion_model.*` keys with alpha."""
-    out = {}
-    for key, value in state.items():
-        name = "diffusion_model." + WAN_NAMES.to_published(key)
-        out[name] = value
-        out[name.rsplit(".lora_", 1)[0] + ".alpha"] = torch.tensor(alpha)
-    return out
 
 
 def text_to_host(model: nn.Module, vocabulary: bytes) -> dict[str, Tensor]:
@@ -102,14 +92,6 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, objec
     )
     part.chmod(0o644)
     os.replace(part, path)
-
-
-def edition_of(path: Path) -> str:
-    """The edition of the tiny world that a weights file is of."""
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        return (file.metadata() or {}).get("edition", "1")
 
 
 def _vae_name(key: str) -> str:

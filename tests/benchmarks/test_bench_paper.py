@@ -9,18 +9,16 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from benchmarks import report
 from benchmarks.paper import cost, pictures, run, spread
-from benchmarks.paper.__main__ import place, require_second_edition
+from benchmarks.paper.__main__ import place
 from benchmarks.paper.graphs import ways_graph
 from benchmarks.paper.tables import MAIN, against, average, change, markdown, table1, values
-from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, T2V, WAYS, Words, cells, key
+from benchmarks.paper.ways import ALL_STEPS, LORA, NOISED, WAYS, Words, cells, key
 from dev.recipe import weight_hashes
 from fvg_core.categories import CATEGORIES
-from fvg_core.errors import BatchError, WeightsError
+from fvg_core.errors import BatchError
 from fvg_core.tiny.captions import motion_text, prompt_spans, text
 from fvg_core.tiny.scenes import sample_scene
 from fvg_core.tiny.words import Actor, Prompt
@@ -265,14 +263,3 @@ def test_a_run_goes_on_in_its_folder_on_another_day(tmp_path, monkeypatch):
         assert place("paper", "2026-01-03") == tmp_path / date / "paper"
         (tmp_path / date / "paper" / "paper.md").touch()
     assert place("paper", "2026-01-03") == new
-
-
-def test_weights_of_another_world_are_refused(tmp_path):
-    for path in (tmp_path / "fvg_tiny_video.safetensors", tmp_path / "loras" / LORA):
-        path.parent.mkdir(exist_ok=True)
-        save_file({"a": torch.zeros(1)}, path, {"edition": "2"})
-    require_second_edition(tmp_path)
-    save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match=f"{LORA} is of edition 1"):
-        require_second_edition(tmp_path)
-    assert T2V in WAYS

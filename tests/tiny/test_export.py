@@ -61,40 +61,6 @@ def test_the_vae_converts_back():
     assert_same(convert_wan_vae_to_diffusers(dict(host)), original)
 
 
-def lora_of(model) -> dict[str, torch.Tensor]:
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-
-    from fvg_core.tiny.train.dit import LORA_TARGETS
-
-    model.add_adapter(LoraConfig(r=3, lora_alpha=3, target_modules=LORA_TARGETS))
-    return get_peft_model_state_dict(model)
-
-
-def test_the_lora_converts_back():
-    from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_wan_lora_to_diffusers
-
-    original = lora_of(small_transformer())
-    host = export.lora_to_host(original, alpha=3.0)
-    back = _convert_non_diffusers_wan_lora_to_diffusers(dict(host))
-    assert_same({k.removeprefix("transformer."): v for k, v in back.items()}, original)
-
-
-def test_every_lora_key_names_a_linear_layer_of_the_host():
-    model = small_transformer()
-    layers = export.transformer_to_host(model.state_dict())
-    host = export.lora_to_host(lora_of(model), alpha=3.0)
-    modules = {
-        k.removeprefix("diffusion_model.").rsplit(".lora_", 1)[0] for k in host if "lora" in k
-    }
-    assert len(modules) == 2 * 10  # blocks x (4 + 4 attention and 2 feed-forward layers)
-    for module in modules:
-        weight = layers[f"{module}.weight"]
-        a, b = (host[f"diffusion_model.{module}.lora_{x}.weight"] for x in "AB")
-        assert (b.shape[0], a.shape[1]) == tuple(weight.shape)
-        assert float(host[f"diffusion_model.{module}.alpha"]) == 3.0
-
-
 def test_the_config_is_read_from_the_model():
     config = export.wan_config(small_transformer().config)
     assert config == {

@@ -61,5 +61,5 @@ def test_nothing_is_lost_or_made_up(folder: Path, tmp_path: Path):
         labels.agreement(folder)
     with pytest.raises(DataError, match="there already"):
         labels.draw(folder, ["p"], [np.zeros((17, 64, 64, 3), np.uint8)], [0.0])
-    with pytest.raises(DataError, match="lab sheet FOLDER"):
+    with pytest.raises(DataError, match=r"fvg_core\.tiny sheet FOLDER"):
         labels.agreement(tmp_path / "none")

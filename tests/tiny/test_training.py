@@ -1,8 +1,11 @@
-"""The second edition's pipeline from nothing to files that ComfyUI loads, with a few steps each."""
+"""The pipeline from nothing to files that ComfyUI loads, with a few steps each."""
 
 from __future__ import annotations
 
 import itertools
+import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +14,15 @@ import torch
 from safetensors import safe_open
 
 from fvg_core.bench.video import read_frames
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import WeightsError
+from fvg_core.tiny import captions
 from fvg_core.tiny.clips import write_clips
 from fvg_core.tiny.render import render
-from fvg_core.tiny.train import data, dit, pipeline, text, vae
-from fvg_core.tiny.train.pipeline import Pipeline
+from fvg_core.tiny.seeing import look
+from fvg_core.tiny.train import data, dit, evaluate, pipeline, record, text, vae
 from fvg_core.tiny.train.loop import plateau
+from fvg_core.tiny.train.pipeline import Pipeline
 
 CPU = torch.device("cpu")
 
@@ -25,13 +31,13 @@ CPU = torch.device("cpu")
 def short():
     """The same stages, as short as they can be."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vae, "CURRICULUM", ((1, 1, 1), (1, 5, 1)))
+        patch.setattr(vae, "CURRICULUM", ((1, 1, 32, 2), (1, 5, 32, 1)))
         patch.setattr(vae, "STATISTICS", 1)
         for name, value in {"LINES": 600, "STEPS": 3, "SCENES": 4, "BATCH": 2}.items():
             patch.setattr(text, name, value)
         patch.setattr(data, "SHARD", {"clips": 2, "stills": 4})
         patch.setattr(data, "BATCH", {"clips": 1, "stills": 4})
-        small = {"num_attention_heads": 1, "num_layers": 1, "ffn_dim": 64}
+        small = {"num_attention_heads": 1, "num_layers": 3, "ffn_dim": 64}
         recipes = {
             kind: dit.Recipe({**r.config, **small}, r.caption, batch=2, steps=4, lr=r.lr)
             for kind, r in dit.RECIPES.items()
@@ -42,7 +48,7 @@ def short():
 
 @pytest.fixture(scope="module")
 def trained(short, tmp_path_factory) -> Pipeline:
-    made = Pipeline(tmp_path_factory.mktemp("lab"), CPU, shards=1)
+    made = Pipeline(tmp_path_factory.mktemp("tiny"), CPU, shards=1)
     for stage in pipeline.STAGES:
         made.train(stage)
     return made
@@ -55,23 +61,103 @@ def test_a_stage_asks_for_the_one_before(short, tmp_path: Path):
 
 def test_the_files_are_those_that_the_host_loads(trained: Pipeline, tmp_path: Path):
     trained.save(tmp_path)
-    keys = {}
+    keys, recipes = {}, {}
     for name in ("vae", "text_encoder", "video", "image"):
         with safe_open(tmp_path / f"fvg_tiny_{name}.safetensors", "pt") as file:
             keys[name] = set(file.keys())
-            assert "recipe" in file.metadata()
-            assert file.metadata()["edition"] == pipeline.EDITION
+            recipes[name] = json.loads(file.metadata()["recipe"])
             if name != "vae":
                 assert "config" in file.metadata()
     assert "decoder.head.0.gamma" in keys["vae"]  # by which the host knows the width
     assert "spiece_model" in keys["text_encoder"]
     assert "blocks.0.self_attn.q.weight" in keys["video"] & keys["image"]
+    steps_and_samples = {name: (r["steps"], r["samples"]) for name, r in recipes.items()}
+    assert steps_and_samples == {
+        "vae": (2, 2 + 1), "text_encoder": (3, 6), "video": (4, 8), "image": (4, 8),
+    }  # fmt: skip
+    assert recipes["video"]["parts"][0]["shards"] == 1
 
 
-def test_scores_are_of_all_categories(trained: Pipeline):
-    scores = trained.score(count=1, steps=1)
-    assert len(scores) == 7
-    assert all(0 <= s <= 1 for s in scores.values())
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_an_untrained_model_is_neither_saved_nor_scored(trained: Pipeline, tmp_path: Path, kind):
+    checkpoint = trained.work / f"{kind}.pt"
+    kept = checkpoint.rename(tmp_path / "kept.pt")
+    try:
+        for ask in (lambda: trained.save(tmp_path / "w"), lambda: trained.score(kind, 1, 1)):
+            with pytest.raises(WeightsError, match=f"stage {kind} has not begun .* --stage {kind}"):
+                ask()
+    finally:
+        kept.rename(checkpoint)
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_record_is_of_what_was_done(tmp_path: Path):
+    path = tmp_path / "video.json"
+    record.note(path, 0, {"processes": 1, "batch": 8})  # stopped before the first step
+    record.note(path, 0, {"processes": 2, "batch": 8})
+    record.note(path, 60, {"processes": 2, "batch": 8})  # went on
+    record.note(path, 100, {"processes": 1, "batch": 64})
+    record.note(path, 110, {"processes": 1, "batch": 1})  # nothing more to do
+    parts = [{"from": 0, "processes": 2, "batch": 8}, {"from": 100, "processes": 1, "batch": 64}]
+    samples = 100 * 2 * 8 + 10 * 64
+    assert record.taken(path, 110) == {"steps": 110, "samples": samples, "parts": parts}
+    path.unlink()
+    record.note(path, 5, {"processes": 1, "batch": 8})
+    with pytest.raises(WeightsError, match=r"video\.json does not say .* first step"):
+        record.taken(path, 9)
+
+
+@pytest.mark.parametrize(
+    ("of", "parts"),
+    [("vae", {"score"}), ("video", {"score", "composition"}),
+     ("image", {"chance wordings", "plain wording"})],
+)  # fmt: skip
+def test_scores_are_of_all_categories(trained: Pipeline, of, parts):
+    found = trained.score(of, count=1, steps=1)
+    assert set(found) == parts
+    for scores in found.values():
+        assert set(scores) >= {*CATEGORIES, "average"}
+        assert all(s is None or 0 <= s <= 1 for s in scores.values())
+
+
+def described(chance: random.Random | None, count: int = 3) -> tuple[list, list, list]:
+    """What is seen in drawn first frames, their scenes, and what captions say of them."""
+    scenes = evaluate.held_out(count)
+    frames = [look(render([s], [0])[0].numpy())[0] for s in scenes]
+    return frames, scenes, [captions.moment_spans(s, 0.0, chance) for s in scenes]
+
+
+def test_drawn_pictures_show_what_their_captions_say():
+    for chance in (random.Random(3), None):
+        found = evaluate.picture_scores(*described(chance))
+        assert found["sides"] == (1 if chance else None)
+        assert {v for name, v in found.items() if name != "sides"} == {1}
+
+
+def test_pictures_of_other_captions_do_not():
+    frames, scenes, said = described(random.Random(3))
+    turned = [{color: [_mirrored(b) for b in bs] for color, bs in f.items()} for f in frames]
+    found = evaluate.picture_scores(turned, scenes, said)
+    assert {found[name] for name in (*CATEGORIES, "two objects")} == {1}
+    assert found["sides"] == 0
+    assert found["places"] < 0.5  # but what is in the center
+    nothing = evaluate.picture_scores([{} for _ in frames], scenes, said)
+    assert set(nothing.values()) == {0}
+
+
+def _mirrored(blob):
+    """Where it would be in a picture turned upside down."""
+    return replace(blob, x=1 - blob.x, y=1 - blob.y)
+
+
+@torch.no_grad()
+def test_reconstructions_are_those_of_the_vae(trained: Pipeline):
+    scenes = evaluate.held_out(1)[:2]
+    made = np.stack(list(evaluate.reconstructions(trained._vae, scenes))).astype(int)
+    whole = trained._vae(vae.pixels_to_input(render(scenes))).sample.clamp(-1, 1)
+    expected = (whole.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5
+    assert np.abs(made - expected).mean() < 2  # one of them in half precision
+    assert np.abs(made - expected.mean()).mean() > 5
 
 
 def test_clips_are_drawn_for_a_person_to_label(trained: Pipeline, tmp_path: Path):
@@ -97,7 +183,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained: Pipeline, m
 
 def test_scoring_trains_nothing(trained: Pipeline):
     before = (trained.work / "video.pt").read_bytes()
-    Pipeline(trained.work, CPU, shards=1, steps=9).score(count=1, steps=1)
+    Pipeline(trained.work, CPU, shards=1, steps=9).score("video", count=1, steps=1)
     assert (trained.work / "video.pt").read_bytes() == before
 
 
@@ -109,7 +195,7 @@ def test_steps_can_be_added_to_a_plan():
 
 
 def test_clips_for_the_lora_are_of_the_same_world(tmp_path: Path):
-    write_clips(tmp_path, 2, pipeline.EDITION)
+    write_clips(tmp_path, 2)
     for index in range(2):
         frames = read_frames(tmp_path / f"clip-{index:05d}.mp4")
         drawn = render([data.clip_scene(index)])[0].numpy().astype(int)

@@ -1,4 +1,4 @@
-"""The second edition's scenes obey their prompts, and its captions say what is there."""
+"""Scenes obey their prompts, and captions say what is there."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Makes the second edition's weights: `python -m fvg_core.tiny train`."""
+"""Makes the tiny world's weights: `python -m fvg_core.tiny train`."""

@@ -1,4 +1,4 @@
-"""Held-out scores of a transformer on the way: is its curve flat?
+"""Held-out scores of the models on the way: are their curves flat?
 
 Sampled with diffusers' own modules, without a server: for watching a training, not for tables.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,14 +16,21 @@ from torch import Tensor, nn
 from ...categories import CATEGORIES
 from ...schedules import shift_sigma
 from .. import captions
-from ..render import FRAMES, SIZE
+from ..captions import POSITIONS, Span
+from ..render import FRAMES, SIZE, render
 from ..scenes import Scene, sample_scene
-from ..scorer import score
-from .data import denormalise
+from ..scorer import beside, cast, composition, score, track
+from ..seeing import Blob, Frame, look
+from .data import denormalise, normalise
 from .umt5 import TextEncoder
+from .vae import pixels_to_input
 
 SHIFT = 3.0
 CFG = 3.0
+_BATCH = 8
+_CENTER = 1 / 6  # farthest that what is said to be in the center may be from it, along each side
+
+Scores = dict[str, float | None]  # None where there was nothing to judge
 
 
 def held_out(count: int) -> list[Scene]:
@@ -61,22 +68,110 @@ def decode(vae: nn.Module, z: Tensor) -> Tensor:
 
 
 def clips(
-    model: nn.Module, text: TextEncoder, vae: nn.Module, scenes: list[Scene], steps: int
+    model: nn.Module, text: TextEncoder, vae: nn.Module, scenes: Sequence[Scene], steps: int
 ) -> Iterator[np.ndarray]:
-    """A video, uint8 [F, H, W, 3], of the prompt of each scene."""
+    """A video, uint8 [F, H, W, 3], of the plain prompt of each scene."""
     prompts = [captions.text(captions.prompt_spans(s.prompt)) for s in scenes]
     latent_frames = (FRAMES - 1) // 4 + 1
-    for i in range(0, len(scenes), 8):
-        z = sample(model, text, prompts[i : i + 8], latent_frames, steps)
-        yield from decode(vae, z).numpy()
+    for some in _batches(prompts):
+        yield from decode(vae, sample(model, text, some, latent_frames, steps)).numpy()
 
 
-def scores(
-    model: nn.Module, text: TextEncoder, vae: nn.Module, count: int, steps: int
-) -> dict[str, float]:
-    """Mean score by category over `count` held-out prompts each."""
+def pictures(
+    model: nn.Module, text: TextEncoder, vae: nn.Module, prompts: Sequence[str], steps: int
+) -> Iterator[np.ndarray]:
+    """A picture, uint8 [1, H, W, 3], of each prompt."""
+    for some in _batches(prompts):
+        yield from decode(vae, sample(model, text, some, 1, steps)).numpy()
+
+
+@torch.no_grad()
+def reconstructions(vae: nn.Module, scenes: Sequence[Scene]) -> Iterator[np.ndarray]:
+    """The drawn video of each scene after the VAE, uint8 [F, H, W, 3]."""
+    for some in _batches(scenes):
+        pixels = render(some, device=vae.device)
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            z = vae.encode(pixels_to_input(pixels)).latent_dist.mean
+        yield from decode(vae, normalise(vae, z.float())).numpy()
+
+
+def vae_scores(vae: nn.Module, count: int) -> dict[str, Scores]:
+    """Mean score by category of reconstructions of `count` held-out scenes each."""
     scenes = held_out(count)
-    videos = clips(model, text, vae, scenes, steps)
-    found = [score(video, s.prompt) for video, s in zip(videos, scenes, strict=True)]
-    means = torch.tensor(found).view(len(CATEGORIES), count).mean(1).tolist()
-    return dict(zip(CATEGORIES, means, strict=True))
+    seen = zip(reconstructions(vae, scenes), scenes, strict=True)
+    return {"score": _by_category([score(video, s.prompt) for video, s in seen])}
+
+
+def video_scores(
+    model: nn.Module, text: TextEncoder, vae: nn.Module, count: int, steps: int
+) -> dict[str, Scores]:
+    """Mean score and composition by category of videos of `count` held-out prompts each."""
+    scenes = held_out(count)
+    seen = list(zip(clips(model, text, vae, scenes, steps), scenes, strict=True))
+    return {
+        "score": _by_category([score(video, s.prompt) for video, s in seen]),
+        "composition": _by_category([composition(video, s.prompt) for video, s in seen]),
+    }
+
+
+def image_scores(
+    model: nn.Module, text: TextEncoder, vae: nn.Module, count: int, steps: int
+) -> dict[str, Scores]:
+    """How many pictures show what the first-frame caption says of `count` held-out scenes each:
+    the whole cast, by category and where it is two objects; the sides and the places that are
+    said. In chance wordings and in the plain one."""
+    scenes, rng = held_out(count), random.Random(0)
+    found = {}
+    for wording, chance in (("chance wordings", rng), ("plain wording", None)):
+        said = [captions.moment_spans(s, 0.0, chance) for s in scenes]
+        drawn = pictures(model, text, vae, [captions.text(spans) for spans in said], steps)
+        frames = [look(picture)[0] for picture in drawn]
+        found[wording] = picture_scores(frames, scenes, said)
+    return found
+
+
+def picture_scores(
+    frames: Sequence[Frame], scenes: Sequence[Scene], said: Sequence[Sequence[Span]]
+) -> Scores:
+    """Shares of what captions say of their scenes' first frames that pictures show."""
+    casts, pairs, sides, places = [], [], [], []
+    for frame, scene, spans in zip(frames, scenes, said, strict=True):
+        actors = scene.prompt.actors
+        casts.append(cast([frame], actors))
+        if len(scene.bodies) == 2:
+            pairs.append(casts[-1])
+        if side := captions.side_said(spans):
+            sides.append(beside([frame], actors, side))
+        for span in spans:
+            if place := _place_said(span):
+                (blob,) = track([frame], actors[span.owner].color)
+                places.append(bool(blob) and _is_at(blob, place))
+    shares = {"two objects": pairs, "sides": sides, "places": places}
+    return {
+        **_by_category(casts),
+        **{name: float(np.mean(v)) if v else None for name, v in shares.items()},
+    }
+
+
+def _place_said(span: Span) -> str | None:
+    """Where, of POSITIONS, a span says that its actor is."""
+    ways = POSITIONS.items() if span.owner is not None else ()
+    return next((place for place, said in ways if any(w in span.text for w in said)), None)
+
+
+def _is_at(blob: Blob, place: str) -> bool:
+    """In that half of the picture, or about its center."""
+    x, y = blob.x - 0.5, blob.y - 0.5
+    if place == "center":
+        return max(abs(x), abs(y)) < _CENTER
+    return {"left": -x, "right": x, "top": -y, "bottom": y}[place] > 0
+
+
+def _by_category(found: Sequence[float]) -> Scores:
+    """Means of what was found of as many scenes of each category, in the order of `held_out`."""
+    means = np.reshape(found, (len(CATEGORIES), -1)).mean(1).tolist()
+    return {**dict(zip(CATEGORIES, means, strict=True)), "average": float(np.mean(means))}
+
+
+def _batches(items: Sequence) -> Iterator[Sequence]:
+    return (items[i : i + _BATCH] for i in range(0, len(items), _BATCH))

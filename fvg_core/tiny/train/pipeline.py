@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from ...categories import CATEGORIES
 from ...errors import WeightsError
 from .. import captions, export, labels
 from ..scorer import score
-from . import data, dit, evaluate, text, umt5, vae
+from . import data, dit, evaluate, record, text, umt5, vae
 from .data import preview_colors
 from .umt5 import MIN_LENGTH, TextEncoder
 
-EDITION = "2"  # in the metadata of every file, so that no other world is measured by mistake
 STAGES = ("vae", "text", "data", "video", "image")
 
 
@@ -38,6 +39,8 @@ class Pipeline:
     def train(self, stage: str) -> None:
         """Run one stage, or go on with it."""
         self.work.mkdir(parents=True, exist_ok=True)
+        if stage != "data" and not (dist.is_initialized() and dist.get_rank()):
+            record.note(self._record(stage), self._done(stage), self._settings(stage))
         if stage == "vae":
             vae.train(self._checkpoint("vae"), self.device, self.seconds)
         elif stage == "text":
@@ -48,40 +51,75 @@ class Pipeline:
         else:
             self._transformer(stage, self.seconds)
 
-    def score(self, count: int, steps: int) -> dict[str, float]:
-        """Held-out scores of the video model as far as it has come."""
-        video = self._transformer("video", 0.0)
-        return evaluate.scores(video, self._text, self._vae, count, steps)
+    def score(self, of: str, count: int, steps: int) -> dict[str, evaluate.Scores]:
+        """What `count` held-out scenes of each category say of a model (`vae`, `image` or
+        `video`) as far as it has come."""
+        if of == "vae":
+            return evaluate.vae_scores(self._vae, count)
+        judge = {"image": evaluate.image_scores, "video": evaluate.video_scores}[of]
+        return judge(self._trained(of), self._text, self._vae, count, steps)
 
     def sheets(self, folder: Path, count: int, steps: int) -> list[Path]:
         """Clips of `count` held-out prompts for a person to label; what was written."""
         scenes = evaluate.held_out(-(-count // len(CATEGORIES)))
         random.Random(0).shuffle(scenes)
         scenes = scenes[:count]
-        video = self._transformer("video", 0.0)
-        clips = list(evaluate.clips(video, self._text, self._vae, scenes, steps))
+        clips = list(evaluate.clips(self._trained("video"), self._text, self._vae, scenes, steps))
         found = [score(clip, s.prompt) for clip, s in zip(clips, scenes, strict=True)]
         prompts = [captions.text(captions.prompt_spans(s.prompt)) for s in scenes]
         return labels.draw(folder, prompts, clips, found)
 
     def save(self, weights: Path) -> None:
-        """Write the files that ComfyUI loads."""
+        """Write the files that ComfyUI loads, each with the recipe that was really taken.
+
+        Raises WeightsError where a model has not been trained.
+        """
         encoder, trained = self._text, self._vae
-        self._write(weights, "vae", export.vae_to_host(trained.state_dict()), {})
+        models = {kind: self._trained(kind) for kind in dit.RECIPES}
+        recipes = {
+            stage: record.taken(self._record(stage), self._done(stage))
+            for stage in ("vae", "text", *models)
+        }
+        write = partial(_write, weights)
+        write("vae", export.vae_to_host(trained.state_dict()), recipes["vae"])
         config = export.text_config(umt5.CONFIG, MIN_LENGTH)
         pieces = encoder.pieces.serialized_model_proto()
         tensors = export.text_to_host(encoder.model, pieces)
-        self._write(weights, "text_encoder", tensors, {}, config=config)
+        write("text_encoder", tensors, recipes["text"], config=config)
         colors = preview_colors(trained.cpu(), self._samples("stills").z)
-        for kind in ("video", "image"):
-            state = export.transformer_to_host(self._transformer(kind, 0.0).state_dict())
-            recipe = asdict(dit.RECIPES[kind])
-            host = {"transformer": export.wan_config(recipe.pop("config"))}
-            recipe.pop("caption")
-            self._write(weights, kind, state, recipe, config=host, preview_colors=colors)
+        for kind, model in models.items():
+            tensors = export.transformer_to_host(model.state_dict())
+            host = {"transformer": export.wan_config(dit.RECIPES[kind].config)}
+            write(kind, tensors, recipes[kind], config=host, preview_colors=colors)
 
     def _checkpoint(self, stage: str) -> Path:
         return self.work / f"{stage}.pt"
+
+    def _record(self, stage: str) -> Path:
+        return self.work / f"{stage}.json"
+
+    def _done(self, stage: str) -> int:
+        """Steps of a stage so far."""
+        path = self._checkpoint(stage)
+        return torch.load(path, mmap=True, weights_only=True)["step"] if path.exists() else 0
+
+    def _settings(self, stage: str) -> dict[str, Any]:
+        """What a run of a stage trains with."""
+        processes = {"processes": dist.get_world_size() if dist.is_initialized() else 1}
+        if stage == "vae":
+            return {**processes, "curriculum": vae.CURRICULUM, "lr": vae.LR}
+        if stage == "text":
+            return {**processes, "batch": text.BATCH, "lr": text.LR}
+        recipe = dit.RECIPES[stage]
+        return {
+            **processes,
+            "batch": self.batch or recipe.batch,
+            "lr": recipe.lr,
+            "planned_steps": self.steps or recipe.steps,
+            "shards": self.shards,
+            "train_shift": dit.TRAIN_SHIFT,
+            "prompt_dropout": dit.PROMPT_DROPOUT,
+        }
 
     def _pieces(self) -> bytes:
         path = self.work / "vocabulary.model"
@@ -101,8 +139,17 @@ class Pipeline:
         train = {"vae": vae.train, "text": text.train}[stage]
         if result := train(self._checkpoint(stage), *inputs, self.device, 0.0):
             return result
-        raise WeightsError(
-            f"the stage {stage} is not finished in {self.work}. "
+        raise self._missing(stage, "is not finished")
+
+    def _trained(self, kind: str) -> nn.Module:
+        """A transformer as far as it has come."""
+        if not self._done(kind):
+            raise self._missing(kind, "has not begun")
+        return self._transformer(kind, 0.0)
+
+    def _missing(self, stage: str, how: str) -> WeightsError:
+        return WeightsError(
+            f"the stage {stage} {how} in {self.work}. "
             f"Run it first: python -m fvg_core.tiny train --stage {stage}."
         )
 
@@ -116,6 +163,7 @@ class Pipeline:
             seconds=seconds, steps=self.steps, batch=self.batch,
         )  # fmt: skip
 
-    def _write(self, weights: Path, name: str, tensors: dict, recipe: dict, **more: object) -> None:
-        path = weights / f"fvg_tiny_{name}.safetensors"
-        export.save(path, tensors, {"format": "pt", "edition": EDITION, "recipe": recipe, **more})
+
+def _write(weights: Path, name: str, tensors: dict, recipe: dict, **more: object) -> None:
+    path = weights / f"fvg_tiny_{name}.safetensors"
+    export.save(path, tensors, {"format": "pt", "recipe": recipe, **more})
