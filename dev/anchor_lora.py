@@ -22,7 +22,6 @@ from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.errors import FVGError
 from fvg_core.lora.files import read_lora, save_lora
 from fvg_core.tiny.clips import write_clips
-from fvg_core.tiny.export import edition_of
 
 TEMPLATE = PACK / "workflows" / "fvg_train_anchor_lora.json"
 BASE = PACK / ".cache" / "anchor-lora"
@@ -68,7 +67,7 @@ def run(count: int, steps: int) -> Path:
     print("\n\n".join(reports), file=sys.stderr)
     trained = read_lora(BASE / "loras" / f"{name}-{steps}.safetensors")
     recipe = {"recipe": {**SETTINGS, "steps": steps, "clips": count}}
-    metadata = {**trained.metadata, **recipe, "edition": edition_of(VIDEO)}
+    metadata = {**trained.metadata, **recipe}
     save_lora(RESULT, trained.tensors, alpha=trained.alpha, metadata=metadata, dtype=torch.float16)
     return RESULT
 
