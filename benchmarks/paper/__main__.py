@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.machine import describe
-from benchmarks.paper import cost, pictures, run, spread, tables
+from benchmarks.paper import cost, goals, pictures, run, spread, tables
 from benchmarks.steps import PACKS
 from dev.host import prepare
 from dev.recipe import describe_pack
@@ -49,12 +49,15 @@ def page(found: dict[str, Any], record: dict[str, Any], plan: run.Plan) -> str:
     head = [
         f"# The paper's tables on the tiny world, {record['date']}",
         "",
-        f"{plan.prompts} held-out prompts of each category x {plan.seeds} seeds, through ComfyUI "
-        f"{record['machine']['comfyui']}, commit `{record['commit']}`. Mean score ± 95% over "
-        "prompts. This is a tiny world: 64 x 64 pixels, models of a few million parameters.",
+        f"{tables.counted(plan.prompts, 'held-out prompt')} of each category x "
+        f"{tables.counted(plan.seeds, 'seed')}, through ComfyUI {record['machine']['comfyui']}, "
+        f"commit `{record['commit']}`. Mean score ± 95% over prompts (Student's t, seeds averaged "
+        f"within a prompt; none for fewer than {tables.LEAST} prompts). This is "
+        "a tiny world: 64 x 64 pixels, models of a few million parameters.",
         "",
     ]
     parts = [
+        goals.markdown(found["ways"]),
         tables.markdown(found["ways"], plan.steps),
         "![Table 2](table2.png)\n\n![Change with the number of steps](steps.png)\n",
         spread.markdown(found["spread"]),

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.figures import ratios, summarise
 from benchmarks.paper.graphs import Graph, ways_graph
+from benchmarks.paper.tables import counted
 from benchmarks.paper.ways import FEW, FVG, IMAGE_SAMPLING, T2V, Cell, Words, key
 from fvg_core.bench.client import ComfyClient
 from fvg_core.tiny.render import FRAMES
@@ -67,8 +68,10 @@ def markdown(cost: dict[str, Any]) -> str:
         "## Cost of one video",
         "",
         f"Operations counted by `torch.utils.flop_counter` on the models in ComfyUI, guidance "
-        f"included; seconds from the prompt to the saved frames, {len(slow)} pairs in turn. "
-        f"{FVG}: rewriter, one anchor of {IMAGE_SAMPLING['steps']} steps, {FEW} video steps.",
+        f"included; seconds from the prompt to the saved frames, {counted(len(slow), 'pair')} in "
+        f"turn. {FVG}: rewriter, one anchor of {IMAGE_SAMPLING['steps']} steps, {FEW} video steps. "
+        "The rewriter is `rules`, which asks no model: its time is in the seconds, and it has no "
+        "operations to count.",
         "",
         f"| | {T2V}, 50 steps | {FVG}, {FEW} steps | {T2V} / {FVG} |",
         "|---|---|---|---|",

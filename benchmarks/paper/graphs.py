@@ -25,22 +25,27 @@ class Graph:
         self.lora = self.add(
             "lora", "LoraLoaderModelOnly", model=self.model, lora_name=LORA, strength_model=1.0
         )
-        self.rewritten = self.add(
-            "rewriter", "FVGFirstFramePromptRewriter",
-            prompt=words.original, backend="rules", seed=0,
-        )  # fmt: skip
         self.file = self.add("file", "LoadImage", image=anchor_file)
-        self.negative = self.text("none")
+        self.negative = self.wording("text/none", words.none)
 
     def add(self, name: str, class_type: str, **inputs: Any) -> Link:
         """A node, once; its first output."""
         self.nodes.setdefault(name, {"class_type": class_type, "inputs": inputs})
         return [name, 0]
 
-    def text(self, words: str) -> Link:
-        """A field of `Words` for the video model. The original is what the rewriter hands on."""
-        said = [self.rewritten[0], 1] if words == "original" else getattr(self.words, words)
-        return self.wording(f"text/{words}", said)
+    def rewritten(self) -> Link:
+        """The first frame's prompt; the second output hands the original on."""
+        return self.add(
+            "rewriter", "FVGFirstFramePromptRewriter",
+            prompt=self.words.original, backend="rules", seed=0,
+        )  # fmt: skip
+
+    def text(self, way: Way) -> Link:
+        """What a way's video model is told; the original through the rewriter, where there is
+        one."""
+        if way.words == "original" and way.anchor == "rewritten":
+            return self.wording("text/handed on", [self.rewritten()[0], 1])
+        return self.wording(f"text/{way.words}", getattr(self.words, way.words))
 
     def wording(self, name: str, said: Link | str) -> Link:
         """Any text for the video model."""
@@ -51,7 +56,7 @@ class Graph:
         name = f"{kind}/{seed}x{count}"
         if kind == "true":
             return self.add(name, "RepeatImageBatch", image=self.file, amount=count)
-        prompt = self.rewritten if kind == "rewritten" else self.words.original
+        prompt = self.rewritten() if kind == "rewritten" else self.words.original
         return self.add(
             name, "FVGAnchorImageGenerator", model=self.image, clip=self.clip, vae=self.vae,
             prompt=prompt, negative="", candidates=count, seed=seed, **_SQUARE, **IMAGE_SAMPLING,
@@ -79,7 +84,7 @@ class Graph:
             size = {**_SQUARE, "length": FRAMES, "batch_size": count}
             latent = self.add(f"empty x{count}", "EmptyHunyuanLatentVideo", **size)
         given = {
-            "model": model, "latent": latent, "positive": text or self.text(way.words),
+            "model": model, "latent": latent, "positive": text or self.text(way),
             "negative": self.negative, "seed": seed, "steps": steps,
         }  # fmt: skip
         self._decoded(name, self._sampled(f"{name}/sample", given, noised=way.held == "noised"))

@@ -41,7 +41,7 @@ def _bars(rows: list[Row], steps: tuple[int, ...], path: Path) -> Path:
         points = [interval(found[c]) for c in present] + [average(found)]
         at = np.arange(len(points)) + (i - len(MAIN) / 2 + 0.5) * 0.16
         means, errors = np.array(points).T
-        axes.bar(at, means, 0.15, yerr=np.nan_to_num(errors), label=f"{way}, {n} steps", capsize=2)
+        axes.bar(at, means, 0.15, yerr=errors, label=f"{way}, {n} steps", capsize=2)
     axes.set_xticks(range(len(present) + 1), [*(c.replace("_", "\n") for c in present), "average"])
     axes.set_ylabel("score")
     axes.set_ylim(0, 1)

@@ -75,7 +75,7 @@ class Item:
 def items(count: int) -> list[Item]:
     """Held-out scenes, category by category in turn; no setting was chosen on them."""
     return [
-        Item(c, i, sample_scene(random.Random(f"paper {c} {i}"), c, held_out=True))
+        Item(c, i, sample_scene(random.Random(f"tables {c} {i}"), c, held_out=True))
         for i in range(count)
         for c in CATEGORIES
     ]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.paper.graphs import Graph
-from benchmarks.paper.tables import Row, text_of
+from benchmarks.paper.tables import Row, counted, text_of
 from benchmarks.paper.ways import FEW, FVG, T2V, WAYS, Words
 from fvg_core.categories import CATEGORIES
 from fvg_core.tiny.captions import prompt_spans, text
@@ -110,7 +110,7 @@ def markdown(rows: list[Row]) -> str:
         "",
         "Mean distance of pairs of videos: root mean square of the differences of pixels (0 to 1), "
         "without frame 0. *Right*: of those that score 0.5 or more, where there are two. ± 95% "
-        f"over {len(rows)} prompts.",
+        f"over {counted(len(rows), 'prompt')}.",
         "",
         "| | all | right | prompts with two right |",
         "|---|---|---|---|",
@@ -119,8 +119,8 @@ def markdown(rows: list[Row]) -> str:
         whole = [row["diversity"][name] for row in rows]
         right = [row["diversity right"][name] for row in rows]
         right = [value for value in right if value is not None]
-        shown = text_of(right) if len(right) > 1 else "too few"
-        lines.append(f"| {name} | {text_of(whole)} | {shown} | {len(right)} |")
+        mean = text_of(right) if right else "none"
+        lines.append(f"| {name} | {text_of(whole)} | {mean} | {len(right)} |")
     return "\n".join([*lines, "", *_deviations(rows, count, per)]) + "\n"
 
 
@@ -130,9 +130,9 @@ def _deviations(rows: list[Row], count: int, per: int) -> list[str]:
         "## Table 5: deviation over seeds and over anchors",
         "",
         f"Standard deviation over {count} T2V videos of other seeds ({T2V_STEPS} steps) and over "
-        f"{count} FVG videos of other anchors and the same noise ({FEW} steps), {per} prompts a "
-        "category. *Of the mean*: of the category's mean score, as in the paper; *within*: of a "
-        "prompt's scores.",
+        f"{count} FVG videos of other anchors and the same noise ({FEW} steps), "
+        f"{counted(per, 'prompt')} a category. *Of the mean*: of the category's mean score, as in "
+        "the paper; *within*: of a prompt's scores.",
         "",
         "| category | of the mean: seeds | anchors | ratio | paper's ratio | within: seeds | "
         "anchors | ratio |",

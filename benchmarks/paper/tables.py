@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from benchmarks.paper.ways import (
     CONTROL,
@@ -28,7 +29,9 @@ from fvg_core.categories import CATEGORIES
 
 # A row: {"category", "index", "scores": {key of a cell: [score of each seed]}}.
 Row = dict[str, Any]
-Interval = tuple[float, float]  # mean, half of the 95% interval
+# Mean, and half of the 95% interval: nan where there are too few prompts for one.
+Interval = tuple[float, float]
+LEAST = 5  # prompts of a category for an interval
 
 MAIN = (T2V, UPSAMPLED, CONTROL, FVG, TRUE)
 
@@ -42,16 +45,24 @@ def values(rows: list[Row], cell: str, part: str = "scores") -> dict[str, np.nda
 
 
 def interval(sample: Sequence[float]) -> Interval:
-    """Mean over prompts and 1.96 standard errors."""
-    error = np.std(sample, ddof=1) / len(sample) ** 0.5 if len(sample) > 1 else np.nan
-    return float(np.mean(sample)), float(1.96 * error)
+    """Mean over prompts, by Student's t."""
+    return average({"": np.asarray(sample)})
 
 
 def average(by_category: dict[str, np.ndarray]) -> Interval:
-    """Mean of the categories' means, each with the same weight."""
-    parts = [interval(v) for v in by_category.values()]
-    mean = np.mean([m for m, _ in parts])
-    return float(mean), float(np.sqrt(np.sum(np.square([e for _, e in parts]))) / len(parts))
+    """Mean of the categories' means, each with the same weight, by Student's t with the degrees
+    of freedom of Welch and Satterthwaite."""
+    samples = by_category.values()
+    mean = float(np.mean([np.mean(s) for s in samples]))
+    counts = np.array([len(s) for s in samples])
+    if counts.min() < LEAST:
+        return mean, float("nan")
+    errors = np.array([np.var(s, ddof=1) for s in samples]) / counts  # squared
+    if not errors.any():
+        return mean, 0.0
+    freedom = errors.sum() ** 2 / np.sum(errors**2 / (counts - 1))
+    half = stats.t.ppf(0.975, freedom) * errors.sum() ** 0.5 / len(counts)
+    return mean, float(half)
 
 
 def against(rows: list[Row], cell: str, base: str) -> Interval:
@@ -103,8 +114,8 @@ def _table(rows: list[Row], title: str, cells: list[Cell], base: Cell) -> str:
     for way, n in cells:
         cell = key((way, n))
         found = values(rows, cell)
-        columns = [_text(interval(found[c])) for c in present]
-        columns += [_text(average(found)), _text(against(rows, cell, under), "+")]
+        columns = [shown(interval(found[c])) for c in present]
+        columns += [shown(average(found)), shown(against(rows, cell, under), "+")]
         lines.append(f"| {way} | {n} | {' | '.join(columns)} | {relative(rows, cell, under)} |")
     return "\n".join([*lines, ""])
 
@@ -126,7 +137,7 @@ def _first(rows: list[Row], steps: tuple[int, ...]) -> str:
     ]
     for way, n in table1(steps):
         parts = [average(values(rows, key((way, n)), part)) for part in ("scene", "scores")]
-        lines.append(f"| {way} | {n} | {' | '.join(map(_text, parts))} |")
+        lines.append(f"| {way} | {n} | {' | '.join(map(shown, parts))} |")
     return "\n".join([*lines, ""])
 
 
@@ -161,15 +172,22 @@ def _change(rows: list[Row], steps: tuple[int, ...], most: int) -> list[str]:
     for way in (w for w in MAIN if most in WAYS[w].steps):
         for n in (n for n in WAYS[way].steps if n in steps and n != most):
             cells = key((way, n)), key((way, most))
-            shown = _text(against(rows, *cells), "+")
-            lines.append(f"| {way} | {n} | {shown} | {relative(rows, *cells)} |")
+            difference = shown(against(rows, *cells), "+")
+            lines.append(f"| {way} | {n} | {difference} | {relative(rows, *cells)} |")
     return [*lines, ""]
 
 
 def text_of(sample: Sequence[float]) -> str:
     """'0.500 ± 0.100' of values of prompts."""
-    return _text(interval(sample))
+    return shown(interval(sample))
 
 
-def _text(value: Interval, sign: str = "") -> str:
-    return f"{value[0]:{sign}.3f} ± {value[1]:.3f}"
+def shown(value: Interval, sign: str = "") -> str:
+    """'0.500 ± 0.100', or the mean alone."""
+    mean, half = value
+    return f"{mean:{sign}.3f}" + ("" if np.isnan(half) else f" ± {half:.3f}")
+
+
+def counted(number: int, thing: str) -> str:
+    """'1 prompt', '2 prompts'."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

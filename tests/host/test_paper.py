@@ -75,6 +75,16 @@ def test_sets_share_what_they_are_said_to_share(short, client, tmp_path: Path):
     assert spread.row_of(videos, scores)["diversity"][spread.WHOLE] > 0
 
 
+def test_the_clock_of_fvg_runs_all_of_it(short, client):
+    """Also right after T2V on the same prompt, when the host keeps what it can."""
+    *_, item = run.items(1)
+    file = run.upload_frame(client, item)
+    plain, fvg = (ways_graph(item.words, file, 90_000, 1, [(way, 2)]) for way in (T2V, FVG))
+    client.run(plain.nodes)
+    kept = client.run(fvg.nodes).cached
+    assert kept <= {"world", "lora", "file", "text/none"}
+
+
 def test_operations_are_those_of_the_shapes(client):
     """Of the transformers: two for every weight of a linear layer and token, and attention."""
     item, *_ = run.items(1)
