@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from fvg_core.tiny import world
+from fvg_core.tiny import words
 
-FOLDER = Path(world.__file__).parent / "weights"
+FOLDER = Path(words.__file__).parent / "weights"
 FILES = {path.stem: path for path in sorted(FOLDER.rglob("*.safetensors"))}
-TRANSFORMER = "fvg_tiny_video"
+VIDEO = "fvg_tiny_video"
 IMAGE = "fvg_tiny_image"
 LORA = "fvg_tiny_anchor_lora"
 
@@ -24,9 +24,9 @@ def read(name: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         return tensors, file.metadata() or {}
 
 
-def test_all_parts_are_there_in_twenty_megabytes():
-    assert FILES.keys() == {TRANSFORMER, IMAGE, LORA, "fvg_tiny_vae", "fvg_tiny_text_encoder"}
-    assert sum(path.stat().st_size for path in FILES.values()) <= 20e6
+def test_all_parts_are_there_in_32_megabytes():
+    assert FILES.keys() == {VIDEO, IMAGE, LORA, "fvg_tiny_vae", "fvg_tiny_text_encoder"}
+    assert sum(path.stat().st_size for path in FILES.values()) <= 32e6
 
 
 def test_the_anchor_lora_stands_alone_in_the_folder_that_the_host_lists():
@@ -47,11 +47,17 @@ def test_weights_carry_their_recipe(name):
     _, metadata = read(name)
     assert metadata["format"] == "pt"
     recipe = json.loads(metadata["recipe"])
-    assert {"lr", "learning_rate"} & recipe.keys()
+    assert recipe["steps"] > 0
+    if name == LORA:
+        assert {"learning_rate", "batch", "clips"} <= recipe.keys()
+    else:
+        assert recipe["samples"] > recipe["steps"]
+        assert all(part["lr"] and part["processes"] for part in recipe["parts"])
 
 
-def test_the_config_fits_the_tensors():
-    tensors, metadata = read(TRANSFORMER)
+@pytest.mark.parametrize("name", [VIDEO, IMAGE])
+def test_the_config_fits_the_tensors(name):
+    tensors, metadata = read(name)
     config = json.loads(metadata["config"])["transformer"]
     blocks = {key.split(".")[1] for key in tensors if key.startswith("blocks.")}
     dim = config["dim"]
@@ -63,48 +69,36 @@ def test_the_config_fits_the_tensors():
     assert tensors["time_embedding.0.weight"].shape == (dim, config["freq_dim"])
 
 
-@pytest.mark.parametrize("name", [TRANSFORMER, IMAGE])
+@pytest.mark.parametrize("name", [VIDEO, IMAGE])
 def test_preview_colors_turn_latents_into_pictures(name):
     colors = json.loads(read(name)[1]["preview_colors"])
     assert torch.tensor(colors["factors"]).shape == (16, 3)
     assert torch.tensor(colors["bias"]).shape == (3,)
 
 
-def test_the_text_encoder_fits_the_transformer():
+@pytest.mark.parametrize("name", [VIDEO, IMAGE])
+def test_the_text_encoder_fits_the_transformers(name):
     tensors, metadata = read("fvg_tiny_text_encoder")
     config = json.loads(metadata["config"])
     assert tensors["shared.weight"].shape == (config["vocab_size"], config["d_model"])
-    wan = json.loads(read(TRANSFORMER)[1]["config"])["transformer"]
+    wan = json.loads(read(name)[1]["config"])["transformer"]
     assert wan["text_dim"] == config["d_model"]
 
 
-def test_the_vocabulary_reads_captions():
+def test_the_vocabulary_has_colors_and_shapes_as_whole_words():
     import sentencepiece
 
     tensors, _ = read("fvg_tiny_text_encoder")
     pieces = sentencepiece.SentencePieceProcessor(
         model_proto=bytes(tensors["spiece_model"].tolist())
     )
-    words = " ".join([*world.COLORS, *world.SHAPES, *world.MOTIONS, *world.GROUNDS])
-    assert pieces.decode(pieces.encode(words)) == words
+    for word in (*words.COLORS, *words.SHAPES):
+        assert pieces.encode(word, out_type=str) == [f"▁{word}"]
 
 
-def test_the_image_model_has_its_own_ends():
-    tensors, metadata = read(IMAGE)
-    video, _ = read(TRANSFORMER)
-    config = json.loads(metadata["config"])["transformer"]
-    ends = {key: tensor for key, tensor in tensors.items() if "lora" not in key}
-    ends = {key: t for key, t in ends.items() if not key.endswith(".alpha")}
-    assert ends.keys() < video.keys()
-    dim, channels = config["dim"], config["out_dim"]
-    assert ends["patch_embedding.weight"].shape == (dim, channels, *config["patch_size"])
-    assert ends["head.head.weight"].shape == (channels, dim)
-
-
-@pytest.mark.parametrize("name", [LORA, IMAGE])
-def test_every_lora_key_names_a_layer_of_the_video_model(name):
-    lora, _ = read(name)
-    video, _ = read("fvg_tiny_video")
+def test_every_lora_key_names_a_layer_of_the_video_model():
+    lora, _ = read(LORA)
+    video, _ = read(VIDEO)
     modules = {key.rsplit(".lora_", 1)[0] for key in lora if ".lora_" in key}
     assert modules
     for module in modules:
@@ -112,5 +106,5 @@ def test_every_lora_key_names_a_layer_of_the_video_model(name):
         down, up = lora[f"{module}.lora_A.weight"], lora[f"{module}.lora_B.weight"]
         assert (up.shape[0], down.shape[1]) == tuple(weight.shape)
         assert down.shape[0] == up.shape[1]
-    rest = {k for k in lora if ".lora_" not in k and k.startswith("diffusion_model.")}
+    rest = {key for key in lora if ".lora_" not in key}
     assert rest <= {f"{module}.alpha" for module in modules}  # left out, it is the rank
