@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from benchmarks.paper import cost, graphs, run, spread, tables
 from benchmarks.paper.graphs import ways_graph
 from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells, key
+from dev.recipe import WEIGHTS
 from fvg_core.tiny.render import FRAMES, SIZE
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
@@ -92,7 +95,10 @@ def test_operations_are_those_of_the_shapes(client):
     assert set(parts) == {"text", "video", "image", "encode", "decode video", "decode image"}
     assert all(value > 0 for value in parts.values())
     assert parts["decode video"] > 4 * parts["decode image"]
-    wide, ffn, layers, tokens = 192, 384, 7, 5 * 4 * 4  # of the video model, and of its latent
+    with safe_open(WEIGHTS / "fvg_tiny_video.safetensors", "pt") as file:
+        config = json.loads(file.metadata()["config"])["transformer"]
+    wide, ffn, layers = (config[name] for name in ("dim", "ffn_dim", "num_layers"))
+    tokens = 5 * 4 * 4  # of the latent
     linear = layers * (6 * wide**2 + 2 * wide * ffn)  # without the text's keys and values
     attention = layers * 2 * tokens * wide
     least = 2 * tokens * (linear + attention)
