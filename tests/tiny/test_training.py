@@ -57,6 +57,12 @@ def trained(short, tmp_path_factory) -> Pipeline:
 def test_a_stage_asks_for_the_one_before(short, tmp_path: Path):
     with pytest.raises(WeightsError, match="--stage vae"):
         Pipeline(tmp_path, CPU, shards=1).train("data")
+    nothing = Pipeline(tmp_path / "none", CPU, shards=1)
+    with pytest.raises(WeightsError, match="--stage vae"):
+        nothing.save(tmp_path / "weights")
+    with pytest.raises(WeightsError, match="--stage image"):
+        nothing.score("image", 1, 1)
+    assert not list(tmp_path.iterdir())  # asking makes nothing
 
 
 def test_the_files_are_those_that_the_host_loads(trained: Pipeline, tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -74,7 +75,7 @@ class Pipeline:
 
         Raises WeightsError where a model has not been trained.
         """
-        encoder, trained = self._text, self._vae
+        trained, encoder = self._vae, self._text
         models = {kind: self._trained(kind) for kind in dit.RECIPES}
         recipes = {
             stage: record.taken(self._record(stage), self._done(stage))
@@ -129,15 +130,15 @@ class Pipeline:
 
     @cached_property
     def _text(self) -> TextEncoder:
-        return self._finished("text", self._pieces())
+        load = lambda path: text.train(path, self._pieces(), self.device, 0.0)
+        return self._finished("text", load)
 
     @cached_property
     def _vae(self) -> nn.Module:
-        return self._finished("vae")
+        return self._finished("vae", lambda path: vae.train(path, self.device, 0.0))
 
-    def _finished(self, stage: str, *inputs: bytes):
-        train = {"vae": vae.train, "text": text.train}[stage]
-        if result := train(self._checkpoint(stage), *inputs, self.device, 0.0):
+    def _finished(self, stage: str, load: Callable[[Path], Any]) -> Any:
+        if self._done(stage) and (result := load(self._checkpoint(stage))):
             return result
         raise self._missing(stage, "is not finished")
 
