@@ -142,4 +142,4 @@ def _make(kind: str, vae: nn.Module, path: Path, shard: int, device: torch.devic
 def _encode(vae: nn.Module, pixels: Tensor) -> Tensor:
     with torch.autocast(pixels.device.type, torch.bfloat16):
         z = vae.encode(pixels_to_input(pixels)).latent_dist.mean
-    return normalise(vae, z.float()).half().cpu()
+    return normalise(vae, z.float()).half().cpu().contiguous()
