@@ -131,10 +131,10 @@ def judge(
     found = {}
     for variant, node in saves.items():
         videos = read_videos(client.fetch(result.files(node)[0]))
-        found[variant] = _figures(videos, scene, truth)
+        found[variant] = figures(videos, scene, truth)
         if variant == DEFAULT:
             matched = [match_colors(video) for video in videos]
-            found[COLORS_MATCHED] = _figures(matched, scene, truth)
+            found[COLORS_MATCHED] = figures(matched, scene, truth)
     return {"index": index, "caption": asked(scene), "variants": found}
 
 
@@ -144,7 +144,7 @@ def match_colors(video: np.ndarray) -> np.ndarray:
     return (matched * 255).round().to(torch.uint8).numpy()
 
 
-def _figures(videos: Sequence[np.ndarray], scene: Scene, truth: np.ndarray) -> dict[str, float]:
+def figures(videos: Sequence[np.ndarray], scene: Scene, truth: np.ndarray) -> dict[str, float]:
     """score: of all that the prompt says; scene: of who is there, whatever happens; psnr: of frames
     1.. against the drawn clip, dB; shift: of the mean colour, after frame 0, in levels of 255."""
     difference = [video[1:].astype(np.float64) - truth[1:] for video in videos]

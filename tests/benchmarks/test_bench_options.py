@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import options
 from benchmarks.options import DEFAULT, FIGURES
+from fvg_core.tiny.render import render
 
 
 def rows(changes: list[float], figure: str = "score") -> list[dict]:
@@ -44,6 +45,20 @@ def test_the_interval_widens_with_the_number_of_candidates():
     error = np.std([0.1, 0.3, 0.2], ddof=1) / 3**0.5
     assert widths[0] == pytest.approx(1.96 * error, rel=1e-3)
     assert widths[1] == pytest.approx(2.2414 * error, rel=1e-3)
+
+
+def test_a_video_that_stands_still_shows_the_scene_and_not_the_motion():
+    scene = next(s for s in options.scenes(7, seed=0) if s.prompt.category == "motion_binding")
+    drawn = render([scene])[0].numpy()
+    brighter = drawn + (drawn < 250)
+    still = brighter[:1].repeat(len(drawn), axis=0)
+    found = options.figures([brighter], scene, drawn)
+    assert (found["score"], found["scene"]) == (1, 1)
+    assert found["psnr"] == pytest.approx(20 * np.log10(255), abs=0.1)  # one level of 255 off
+    assert found["shift"] < 1
+    halves = options.figures([brighter, still], scene, drawn)
+    assert (halves["score"], halves["scene"]) == (0.5, 1)
+    assert halves["psnr"] < found["psnr"]
 
 
 @pytest.mark.host

@@ -127,10 +127,10 @@ def node(client) -> Node:
 
 def test_the_rules_alone_as_before(node):
     texts, (shown,) = node.run(GEOMETRIC)
-    assert texts[FIRST] == ["a red circle on the left and a blue square on a gray background"]
+    assert texts[FIRST] == ["a red ball on the left and a blue square on a gray background"]
     assert texts[VIDEO] == [GEOMETRIC]
     report = json.loads(texts[REPORT][0])
-    assert "Is the circle red?" in [q["question"] for q in report["checklist"]]
+    assert "Is the ball red?" in [q["question"] for q in report["checklist"]]
     assert (shown["prompt"], shown["text"]) == (GEOMETRIC, texts[FIRST][0])
     assert all(check["passed"] for check in shown["checks"])
 
