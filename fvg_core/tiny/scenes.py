@@ -173,9 +173,9 @@ def _turning(body: Body, rng: random.Random) -> Body:
 _ACTING: dict[str, Callable[[Body, random.Random], Body]] = {
     "drifts": _drifting,
     "turns": _turning,
-    "spins": lambda b, rng: replace(b, turns=rng.choice((-1, 1)) * rng.uniform(0.5, 0.75)),
-    "bounces": lambda b, rng: replace(b, hop=rng.uniform(0.18, 0.26), cycles=rng.choice((2, 3))),
-    "sways": lambda b, rng: replace(b, sway=rng.uniform(0.1, 0.14), cycles=rng.choice((1.5, 2))),
+    "spins": lambda b, rng: replace(b, turns=rng.choice((-1, 1)) * rng.uniform(0.35, 0.5)),
+    "bounces": lambda b, rng: replace(b, hop=rng.uniform(0.17, 0.22), cycles=2),
+    "sways": lambda b, rng: replace(b, sway=rng.uniform(0.09, 0.12), cycles=1.5),
     "grows": lambda b, rng: replace(b, radius=rng.uniform(0.09, 0.1), growth=_growth(rng)),
     "shrinks": lambda b, rng: replace(b, radius=rng.uniform(0.16, 0.18), growth=1 / _growth(rng)),
 }

@@ -19,16 +19,16 @@ from .loop import run
 
 # (steps, clip frames, side in pixels, batch): short and small first, since most of the work is the
 # same everywhere; whole clips last. The batch is that of one of two processes.
-CURRICULUM = ((700, 1, 32, 16), (1100, 5, 32, 5), (900, FRAMES, 32, 2), (400, FRAMES, SIZE, 1))
+CURRICULUM = ((700, 1, 32, 16), (1100, 5, 32, 5), (2300, FRAMES, 32, 2), (500, FRAMES, SIZE, 1))
 BASE_DIM = 16
 LR = 1.5e-3
 KL_WEIGHT = 1.25e-4
 # What moves fast is the hardest.
 MOVING = ("motion_binding", "action_binding", "interaction")
-SHOWN = (*CATEGORIES, *MOVING)
+SHOWN = (*CATEGORIES, *MOVING, "action_binding", "action_binding")
 # Noise on the latents that the decoder is given, at most, as a share of their deviation: what a
 # transformer makes is never exact (after the denoising tokenizer of arXiv 2507.15856).
-NOISE = 0.6
+NOISE = 0.5
 OBJECT_WEIGHT = 3.0  # added for pixels of objects, which are brighter than any ground
 STATISTICS = 32  # clips over which the latents are measured
 _BRIGHT = 0.05  # of the brightest channel in [-1, 1]
