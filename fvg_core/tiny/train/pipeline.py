@@ -108,7 +108,15 @@ class Pipeline:
         """What a run of a stage trains with."""
         processes = {"processes": dist.get_world_size() if dist.is_initialized() else 1}
         if stage == "vae":
-            return {**processes, "curriculum": vae.CURRICULUM, "lr": vae.LR}
+            return {
+                **processes,
+                "curriculum": vae.CURRICULUM,
+                "lr": vae.LR,
+                "base_dim": vae.BASE_DIM,
+                "kl_weight": vae.KL_WEIGHT,
+                "noise": vae.NOISE,
+                "object_weight": vae.OBJECT_WEIGHT,
+            }
         if stage == "text":
             return {**processes, "batch": text.BATCH, "lr": text.LR}
         recipe = dit.RECIPES[stage]
@@ -119,6 +127,7 @@ class Pipeline:
             "planned_steps": self.steps or recipe.steps,
             "shards": self.shards,
             "train_shift": dit.TRAIN_SHIFT,
+            "seeing_weight": dit.SEEING_WEIGHT,
             "prompt_dropout": dit.PROMPT_DROPOUT,
         }
 
