@@ -1,4 +1,4 @@
-"""The two transformers of the second edition: text to video, and text to one frame of any time."""
+"""The two transformers: text to video, and text to one frame of any time."""
 
 from __future__ import annotations
 

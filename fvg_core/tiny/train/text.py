@@ -1,4 +1,4 @@
-"""The UMT5 of the second edition, taught whose word is whose before any picture is drawn.
+"""The UMT5, taught whose word is whose before any picture is drawn.
 
 Stands for the language pretraining of the real UMT5: every token tells what its own actor is, does
 and becomes, its part in a relation, its place and size, and the ground.

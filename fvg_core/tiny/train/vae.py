@@ -1,4 +1,4 @@
-"""The Wan-architecture VAE of the second edition, trained on clips that are drawn as it goes."""
+"""The Wan-architecture VAE, trained on clips that are drawn as it goes."""
 
 from __future__ import annotations
 
