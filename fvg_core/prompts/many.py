@@ -218,6 +218,7 @@ class _Job:
         options = self.options
         passed = frame.passed and (video is None or video.passed)
         report = Report(
+            prompt=prompt,
             backend=self.how.backend,
             written_by=self.how.backend,
             model=self.model.name,

@@ -11,7 +11,6 @@ from .instructions import NO_STYLE
 from .phrases import NounPhrase, Phrase, read_phrases
 from .scene import POISES, FirstFrame
 from .tagger import tag
-from .tiny_world import read_scene
 from .tokens import tokenise
 from .types import Check, Report, Rewrite
 
@@ -21,18 +20,23 @@ class RulesRewriter:
 
     def rewrite(self, prompt: str, seed: int) -> Rewrite:
         """Raise PromptError where the prompt names nothing that an image could show."""
+        from .tiny_world import read_prompt  # not when the host starts
+
         start = time.perf_counter()
         phrases = read_phrases(tag(tokenise(prompt)))
-        scene = read_scene(prompt)
-        if scene:
-            output, added = scene.first_frame(), [s.position for s in scene.shapes if s.heading]
-            entities, removed, dropped = scene.entities(), scene.removed, []
+        if tiny := read_prompt(prompt):
+            output, entities = tiny.first_frame, tiny.entities()
+            removed, added = list(tiny.events), tiny.added
+            things = {word for noun in tiny.nouns for word in noun.split()}
+            nouns = [part for p in phrases if isinstance(p, NounPhrase) for part in p.all]
+            dropped = [noun for noun in nouns if noun.head not in things]  # "a little"
         else:
             frame = read_frame(prompt, phrases)
             output = frame.text(POISES[seed % len(POISES)])
             entities, removed, added = frame.described(), frame.removed, frame.added
             dropped = frame.dropped
         report = Report(
+            prompt=prompt,
             backend=self.name,
             written_by=self.name,
             model="",

@@ -11,15 +11,13 @@ VIDEO_PROMPTS = ("original", "upsampled", "motion only")
 
 @dataclass(frozen=True)
 class Entity:
-    """One thing of the first frame. `count` is 0 where the prompt says no number ("some birds");
-    `heading` is the way it sets off, "left", "right", "up" or "down", where that is known."""
+    """One thing of the first frame. `count` is 0 where the prompt says no number ("some birds")."""
 
     text: str
     noun: str
     count: int
     attributes: tuple[str, ...]
     position: str | None
-    heading: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class Attempt:
 class Report:
     """Where a rewrite comes from and what is known of it. Its fields are the report's JSON keys."""
 
+    prompt: str  # the original
     backend: str  # who was asked
     written_by: str  # the same, or "rules" where they stood in
     model: str  # of a language model; no address, no key

@@ -22,7 +22,7 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "ring": ("ring", "ring", "hoop"),
     "cross": ("cross", "cross", "plus sign"),
 }
-_PLURALS = {"box": "boxes", "cross": "crosses"}
+PLURALS = {"box": "boxes", "cross": "crosses"}
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 _WAY_PHRASES: dict[str, tuple[str, ...]] = {
     "left": ("moves left", "moves to the left", "slides left", "drifts to the left"),
@@ -40,7 +40,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "grows": ("grows", "grows larger", "becomes bigger", "expands"),
     "shrinks": ("shrinks", "shrinks slowly", "becomes smaller", "contracts"),
 }
-_TURN_PHRASES = ("turns {0}", "changes from {1} to {0}", "becomes {0}", "slowly turns {0}")
+TURN_PHRASES = ("turns {0}", "changes from {1} to {0}", "becomes {0}", "slowly turns {0}")
+TURN_JOINTS = (", then ", " and then ")
 SIDE_PHRASES: dict[str, tuple[str, ...]] = {
     "left of": ("is to the left of", "is on the left side of", "stays left of"),
     "right of": ("is to the right of", "is on the right side of", "stays right of"),
@@ -62,7 +63,7 @@ POSITIONS: dict[str, tuple[str, ...]] = {
 # What the first frame's descriptions of people and of language models say besides.
 _POSTURES = ("resting", "staying", "standing", "remaining still", "at rest")
 _NEAR = ("near", "next to", "facing", "beside", "and, close by,")
-_BESIDE: dict[str, tuple[str, ...]] = {
+BESIDE: dict[str, tuple[str, ...]] = {
     "left of": ("to the left of", "on the left side of", "left of", "staying left of"),
     "right of": ("to the right of", "on the right side of", "right of", "staying right of"),
     "above": ("above", "hovering above", "staying above"),
@@ -100,7 +101,7 @@ def motion_text(prompt: Prompt) -> str:
 
 
 def _told(prompt: Prompt, rng: random.Random | None) -> list[Span]:
-    actors = [_named(a, rng) for a in prompt.actors]
+    actors = [named(a, rng) for a in prompt.actors]
     if prompt.relation:
         return _related(prompt.relation, actors, rng)
     if prompt.category == "generative_numeracy":
@@ -114,7 +115,7 @@ def moment_spans(scene: Scene, u: float = 0.0, rng: random.Random | None = None)
     `rng` every object has its place; with it some have, and two may stand in a relation instead."""
     bodies = [[b for b in scene.bodies if b.actor == i] for i in range(len(scene.prompt.actors))]
     firsts = [each[0] for each in bodies]
-    names = [_named(seen(scene, b, u), rng, _size(b, u)) for b in firsts]
+    names = [named(seen(scene, b, u), rng, _size(b, u)) for b in firsts]
     single = [len(each) == 1 for each in bodies]
     if rng and len(names) == 2 and all(single) and rng.random() < 0.35:
         spans = _standing(names, *(_center(b, u) for b in firsts), rng)
@@ -135,14 +136,14 @@ def _standing(names: list[str], first: Point, second: Point, rng: random.Random)
     across = "left of" if dx < 0 else "right of"
     side = across if abs(dx) > abs(dy) else "above" if dy < 0 else "below"
     clear = max(abs(dx), abs(dy)) > 1.5 * min(abs(dx), abs(dy))
-    words = _BESIDE[side] if clear and rng.random() < 0.6 else _NEAR
+    words = BESIDE[side] if clear and rng.random() < 0.6 else _NEAR
     return [Span(names[0], 0), Span(f" {rng.choice(words)} "), Span(names[1], 1)]
 
 
 def side_said(spans: Sequence[Span]) -> str:
     """Where, of SIDES, a moment's caption says that its first actor stands, else ''."""
     joints = {s.text.strip() for s in spans if s.owner is None}
-    return next((side for side, ways in _BESIDE.items() if joints & set(ways)), "")
+    return next((side for side, ways in BESIDE.items() if joints & set(ways)), "")
 
 
 def seen(scene: Scene, body: Body, u: float) -> Actor:
@@ -178,22 +179,22 @@ def _pick(rng: random.Random | None, choices: Sequence[str]) -> str:
     return rng.choice(choices) if rng else choices[0]
 
 
-def _named(actor: Actor, rng: random.Random | None, size: str = "") -> str:
+def named(actor: Actor, rng: random.Random | None = None, size: str = "") -> str:
     """'a red ball', 'three blue squares'."""
     noun = _pick(rng, NOUNS[actor.shape])
     words = " ".join(filter(None, (size, actor.color, noun)))
     if actor.count == 1:
         return f"a {words}"
-    plural = _PLURALS.get(noun, noun + "s")
+    plural = PLURALS.get(noun, noun + "s")
     return f"{NUMBERS[actor.count]} {words.removesuffix(noun)}{plural}"
 
 
 def _doing(actor: Actor, rng: random.Random | None) -> str:
     if actor.does == "turns":
-        return _pick(rng, _TURN_PHRASES).format(actor.becomes, actor.color)
+        return _pick(rng, TURN_PHRASES).format(actor.becomes, actor.color)
     if actor.does in TURNS:
         first, second = actor.does.split(" then ")
-        joint = _pick(rng, (", then ", " and then "))
+        joint = _pick(rng, TURN_JOINTS)
         return f"{_pick(rng, _WAY_PHRASES[first])}{joint}{_pick(rng, _WAY_PHRASES[second])}"
     return _pick(rng, PHRASES[actor.does])
 

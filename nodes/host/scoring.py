@@ -17,16 +17,15 @@ from ...fvg_core.files import write_whole
 from ...fvg_core.image.scoring import (
     ask,
     read_checklist,
-    read_entities,
     read_scores,
     write_scores,
 )
 from ...fvg_core.image.store import to_pil
-from ...fvg_core.image.tiny_scoring import not_known, tiny_questions, tiny_scores
 from ...fvg_core.llm import LanguageModel
 from .llm import open_model
 
-SCORERS = ("tiny world", "clip", "server")
+TINY = "tiny world"
+SCORERS = (TINY, "clip", "server")
 
 
 def score(images: Tensor, report: str, backend: str, clip=None) -> tuple[str, str | None]:
@@ -37,16 +36,21 @@ def score(images: Tensor, report: str, backend: str, clip=None) -> tuple[str, st
     answer.
     """
     pictures = [to_pil(image) for image in images]
-    if backend == "tiny world":
-        entities = read_entities(report)
-        if note := not_known(entities):
-            return write_scores(backend, [], [], note), note
-        questions = tiny_questions(entities)
-        return write_scores(backend, questions, tiny_scores(pictures, entities)), None
+    if backend == TINY:
+        return _by_eye(pictures, report)
     questions = read_checklist(report)
     with open_model(backend, clip=clip) as model:
         kept = _folder() / f"{_key(model, pictures, questions)}.json"
         return _read(kept) or _ask(model, pictures, questions, kept), None
+
+
+def _by_eye(pictures: Sequence[Image.Image], report: str) -> tuple[str, str | None]:
+    from ...fvg_core.image.tiny_scoring import questions, tiny_scores, wanted
+
+    prompt, note = wanted(report)
+    if prompt is None:
+        return write_scores(TINY, [], [], note), note
+    return write_scores(TINY, list(questions(prompt)), tiny_scores(pictures, prompt)), None
 
 
 def _ask(

@@ -18,20 +18,22 @@ from fvg_core.bench.client import RunError
 from fvg_core.image.scoring import SYSTEM, read_checklist
 from fvg_core.llm.chat import clean
 from fvg_core.prompts import rewrite
-from fvg_core.tiny.world import Scene, Thing, render
+from fvg_core.tiny.render import render
+from fvg_core.tiny.scenes import Body, Scene
+from fvg_core.tiny.words import Actor, Prompt
 from tests.chat_servers import completion, serving
 from tests.host.graphs import PROMPT
 from tests.host.picking import Picking
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
-QUESTION = "Is there a (red) circle?"
+QUESTION = "Is there a (red) ball?"
 
 
 def scored(
     backend: str = "tiny world", report: str | None = None, clip: tuple[str, str] | None = None
 ) -> tuple[Picking, str, str]:
-    """Three pictures (a red circle twice, then the whole prompt) scored; picker, scorer.
+    """Three pictures (a red ball twice, then the whole prompt) scored; picker, scorer.
 
     clip: kind and file of a small CLIP.
     """
@@ -63,10 +65,12 @@ def scored(
 @pytest.fixture(scope="module")
 def pictures(comfy):
     """In the server's input: the first frame that PROMPT asks for, and half of it."""
-    red = Thing("red", "circle", "stays still", 18, 20, 10, 20)
-    blue = Thing("blue", "square", "stays still", 44, 44, 10, 20)
-    for name, things in (("one", (red,)), ("both", (red, blue))):
-        pixels = render([Scene(things, "gray")], [0])[0, 0].numpy()
+    red = Actor("red", "ball"), Body(0, 0.13, ((0.0, 0.28, 0.31),))
+    blue = Actor("blue", "square"), Body(1, 0.13, ((0.0, 0.69, 0.69),))
+    for name, objects in (("one", (red,)), ("both", (red, blue))):
+        actors, bodies = zip(*objects, strict=True)
+        scene = Scene(Prompt("", actors, "gray", "plain"), bodies, 0.0)
+        pixels = render([scene], [0])[0, 0].numpy()
         Image.fromarray(pixels).save(comfy.input / f"scored_{name}.png")
 
 
@@ -75,7 +79,7 @@ def test_the_tiny_worlds_eye_finds_the_right_picture(client, pictures):
     state = graph.state(client)
     assert state["chosen"] == [2]
     assert [s["score"] for s in state["scores"]] == [0.5, 0.5, 1.0]  # there is room
-    assert state["checklist"][0] == "Is there a red circle?"
+    assert state["checklist"][0] == "Is there a red ball?"
     assert json.loads(graph.result.outputs[shown]["text"][0])["backend"] == "tiny world"
 
 

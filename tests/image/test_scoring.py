@@ -13,21 +13,24 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
+from fvg_core.categories import CATEGORIES
 from fvg_core.errors import AnchorError
 from fvg_core.image.scoring import (
     Score,
     ask,
     read_answer,
     read_checklist,
-    read_entities,
     read_scores,
     write_scores,
 )
-from fvg_core.image.tiny_scoring import NOTHING_ELSE, not_known, tiny_questions, tiny_scores
+from fvg_core.image.tiny_scoring import NOTHING_ELSE, questions, tiny_scores, wanted
 from fvg_core.llm import ServerConfig, open_server
 from fvg_core.prompts import rewrite
-from fvg_core.tiny.glance import glance
-from fvg_core.tiny.world import Scene, Thing, render, sample_scene
+from fvg_core.tiny.captions import prompt_spans, text
+from fvg_core.tiny.render import render
+from fvg_core.tiny.scenes import Body, Scene, sample_scene
+from fvg_core.tiny.seeing import look
+from fvg_core.tiny.words import Actor, Prompt
 from tests.chat_servers import completion, serving
 
 
@@ -35,140 +38,185 @@ def picture(scene: Scene) -> Image.Image:
     return Image.fromarray(render([scene], [0])[0, 0].numpy())
 
 
-def scenes(count: int, objects: int) -> list[Scene]:
+def report(prompt: str) -> str:
+    return json.dumps(rewrite(prompt).report)
+
+
+def scenes(count: int, category: str) -> list[Scene]:
     rng = random.Random(17)
-    return [sample_scene(rng, objects, held_out=None) for _ in range(count)]
+    return [sample_scene(rng, category, held_out=None) for _ in range(count)]
 
 
-def report_of(scene: Scene) -> str:
-    return json.dumps(rewrite(scene.caption, "rules", 0).report)
+def drawn(*objects: tuple[str, str, float, float], radius: float = 0.12) -> Image.Image:
+    """A picture of objects: colour, shape, and centre in shares of the side."""
+    actors = tuple(Actor(color, shape) for color, shape, _, _ in objects)
+    bodies = tuple(Body(i, radius, ((0.0, x, y),)) for i, (_, _, x, y) in enumerate(objects))
+    return picture(Scene(Prompt("", actors, "gray", "plain"), bodies, 0.0))
 
 
-@pytest.mark.parametrize("objects", [1, 2])
-def test_the_tiny_worlds_eye_sees_what_was_drawn(objects):
-    for scene in scenes(60, objects):
-        seen = glance(np.asarray(picture(scene)))
-        assert sorted(one[:2] for one in seen) == sorted((t.color, t.shape) for t in scene.things)
+def answers(prompt: str, shown: Image.Image) -> dict[str, bool]:
+    asked, _ = wanted(report(prompt))
+    (score,) = tiny_scores([shown], asked)
+    return dict(zip(questions(asked), score.answers, strict=True))
+
+
+def room(prompt: str, shown: Image.Image) -> list[bool]:
+    return [yes for question, yes in answers(prompt, shown).items() if "room" in question]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_a_right_picture_scores_one_and_another_less(category):
+    """Which shows that drawn scenes have room for what happens in them, too."""
+    chosen = scenes(12, category)
+    for scene, other in itertools.pairwise(chosen):
+        asked, note = wanted(report(text(prompt_spans(scene.prompt))))
+        assert not note
+        right, wrong = tiny_scores([picture(scene), picture(other)], asked)
+        assert right.value == 1
+        kinds = [{(a.kind, a.count) for a in s.prompt.actors} for s in (scene, other)]
+        assert kinds[0] == kinds[1] or wrong.value < 1
 
 
 def test_it_sees_the_same_in_a_larger_picture():
-    for scene in scenes(10, 2):
+    for scene in scenes(6, "motion_binding"):
         large = picture(scene).resize((256, 256), Image.Resampling.BICUBIC)
-        seen = glance(np.asarray(large))
-        assert sorted(one[:2] for one in seen) == sorted((t.color, t.shape) for t in scene.things)
+        assert all(answers(text(prompt_spans(scene.prompt)), large).values())
 
 
-def test_a_right_picture_scores_one_and_another_less():
-    chosen = scenes(40, 2)
-    for scene, other in itertools.pairwise(chosen):
-        entities = read_entities(report_of(scene))
-        right, wrong = tiny_scores([picture(scene), picture(other)], entities)
-        assert right.value == 1
-        same = {(t.color, t.shape) for t in scene.things} == {
-            (t.color, t.shape) for t in other.things
-        }
-        assert same or wrong.value < 1
-
-
-def test_drawn_scenes_have_room_for_what_moves():
-    for scene in scenes(60, 2):
-        entities = read_entities(report_of(scene))
-        moving = sum(thing.motion != "stays still" for thing in scene.things)
-        assert [q for q in tiny_questions(entities) if "room" in q] == [
-            f"Is there room for a {t.color} {t.shape} to move?"
-            for t in scene.things
-            if t.motion != "stays still"
-        ]
-        (score,) = tiny_scores([picture(scene)], entities)
-        assert score.answers == (True,) * (3 + moving)
+def test_what_is_asked_of_a_picture():
+    asked = lambda prompt: list(questions(wanted(report(prompt))[0]))
+    assert asked("two red crosses and a blue box") == [
+        "Are there 2 red crosses?",
+        "Is there a blue square?",
+        NOTHING_ELSE,
+    ]
+    assert asked("a red ball is above a blue ring")[2:] == [
+        NOTHING_ELSE,
+        "Is the red ball above the blue ring?",
+    ]
+    assert asked("a red ball shoves a blue ring")[3:] == [
+        "Is there room for a red ball and a blue ring to meet?"
+    ]
+    assert asked("a red ball grows and a blue ring moves up, then moves left")[3:] == [
+        "Is there room for a red ball to grow?",
+        "Is there room for a blue ring to move?",
+    ]
 
 
 @pytest.mark.parametrize(
     ("x", "y", "free"),
-    [(45, 20, False), (45, 45, True), (45, 34, False), (45, 38, True), (20, 45, True)],
+    [(0.7, 0.3, False), (0.7, 0.75, True), (0.6, 0.45, False), (0.7, 0.58, True), (0.3, 0.7, True)],
 )
 def test_who_stands_in_the_way_takes_the_room(x, y, free):
-    red = Thing("red", "circle", "moves right", 14, 20, 10, 20)
-    scene = Scene((red, Thing("blue", "square", "stays still", x, y, 10, 20)), "gray")
-    (score,) = tiny_scores([picture(scene)], read_entities(report_of(scene)))
-    assert score.answers == (True, True, True, free)
-
-
-def test_two_that_cross_have_no_room_and_the_border_takes_it():
-    up = Thing("red", "circle", "moves up", 32, 52, 9, 20)
-    left = Thing("blue", "square", "moves left", 50, 34, 9, 20)
-    scene = Scene((up, left), "gray")
-    (score,) = tiny_scores([picture(scene)], read_entities(report_of(scene)))
-    assert score.answers[3:] == (False, False)
-    alone = Scene((Thing("red", "circle", "moves up", 32, 20, 9, 20),), "gray")
-    (score,) = tiny_scores([picture(alone)], read_entities(report_of(alone)))
-    assert score.answers == (True, True, False)
-    free = Thing("blue", "square", "moves right", 14, 52, 9, 20)
-    both = Scene((*alone.things, free), "gray")
-    (score,) = tiny_scores([picture(both)], read_entities(report_of(both)))
-    assert score.answers[3:] == (False, True)
+    shown = drawn(("red", "ball", 0.2, 0.3), ("blue", "square", x, y))
+    assert room("a red ball moves right and a blue square stays still", shown) == [free]
 
 
 @pytest.mark.parametrize(
-    ("said", "movers"),
+    ("does", "x", "y", "free"),
     [
-        ("a red circle on the left stays still and a blue square stays still", []),
-        ("a red circle on the left stays still and a blue square moves right", ["blue square"]),
-        ("a red circle on the right moves right", ["red circle"]),
-        (
-            "a red circle moves right and a red square moves left",
-            ["red circle", "red square"],
-        ),
-        ("a red circle moves right and a red circle moves left", ["red circle"]),
+        ("moves right", 0.8, 0.5, False),
+        ("moves right", 0.5, 0.5, True),
+        ("moves up", 0.5, 0.3, False),
+        ("moves right, then moves up", 0.3, 0.7, True),
+        ("moves right, then moves up", 0.3, 0.2, False),
+        ("moves right, then moves up", 0.8, 0.8, False),
+        ("bounces", 0.5, 0.8, True),
+        ("bounces", 0.5, 0.2, False),
+        ("sways", 0.5, 0.2, True),
+        ("sways", 0.15, 0.5, False),
+        ("grows", 0.5, 0.5, True),
+        ("grows", 0.14, 0.5, False),
     ],
 )
-def test_room_is_asked_for_what_moves_and_not_for_a_place(said, movers):
-    entities = read_entities(json.dumps(rewrite(said, "rules", 0).report))
-    questions = tiny_questions(entities)
-    rooms = [question for question in questions if "room" in question]
-    assert rooms == [f"Is there room for a {kind} to move?" for kind in movers]
-    (score,) = tiny_scores([picture(scenes(1, 2)[0])], entities)
-    assert len(score.answers) == len(questions)
+def test_the_border_takes_the_room(does, x, y, free):
+    assert room(f"a red ball {does}", drawn(("red", "ball", x, y))) == [free]
 
 
-def test_one_that_starts_at_its_goal_has_no_room():
-    said = "a red circle on the right moves right"
-    entities = read_entities(json.dumps(rewrite(said, "rules", 0).report))
-    there = Scene((Thing("red", "circle", "moves right", 52, 32, 9, 20),), "gray")
-    (score,) = tiny_scores([picture(there)], entities)
-    assert score.answers == (True, True, False)
+def test_two_that_cross_have_no_room():
+    shown = drawn(("red", "ball", 0.5, 0.75), ("blue", "square", 0.7, 0.5))
+    assert room("a red ball moves up and a blue square moves left", shown) == [False, False]
+    assert room("a red ball moves up and a blue square moves right", shown) == [True, False]
 
 
-def test_a_thing_too_many_is_seen():
-    one, two = scenes(1, 1)[0], scenes(1, 2)[0]
-    entities = [
-        {"noun": t.shape, "attributes": [t.color], "count": 1, "text": ""} for t in two.things
+def test_room_is_measured_by_how_far_an_object_reaches_when_it_turns():
+    beside = lambda shape: drawn(("red", "ball", 0.2, 0.3), ("blue", shape, 0.45, 0.55))
+    prompt = "a red ball moves right and a blue {} stays still"
+    assert room(prompt.format("ball"), beside("ball")) == [True]
+    assert room(prompt.format("triangle"), beside("triangle")) == [False]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "meets", "pushes"),
+    [
+        ((0.15, 0.5), (0.6, 0.5), True, True),
+        ((0.2, 0.5), (0.8, 0.5), True, False),  # nothing is left behind the second
+        ((0.4, 0.5), (0.65, 0.5), False, False),  # next to each other
+        ((0.15, 0.2), (0.6, 0.5), False, False),  # they would miss
+        ((0.5, 0.85), (0.5, 0.4), True, True),
+    ],
+)
+def test_two_that_meet_stand_apart_with_a_way_between_them(first, second, meets, pushes):
+    shown = drawn(("red", "ball", *first), ("blue", "square", *second))
+    assert room("a red ball meets a blue square", shown) == [meets]
+    assert room("a red ball pushes a blue square", shown) == [pushes]
+    assert room("a red ball hits a blue square and stops", shown) == [pushes]
+
+
+def test_a_wrong_side_is_seen():
+    shown = drawn(("red", "ball", 0.2, 0.5), ("blue", "square", 0.7, 0.5))
+    right = answers("a red ball is to the left of a blue square", shown)
+    assert all(right.values())
+    wrong = answers("a red ball is to the right of a blue square", shown)
+    assert [q for q, yes in wrong.items() if not yes] == [
+        "Is the red ball to the right of the blue square?"
     ]
-    assert tiny_questions(entities)[-1] == NOTHING_ELSE
-    (score,) = tiny_scores([picture(two)], entities[:1])
-    assert score.answers == (True, False)
-    (score,) = tiny_scores([picture(one)], entities)
-    assert score.value < 1
+
+
+def test_a_thing_too_many_or_missing_is_seen():
+    one = drawn(("red", "ball", 0.2, 0.5))
+    two = drawn(("red", "ball", 0.2, 0.5), ("blue", "square", 0.7, 0.5))
+    assert list(answers("a red ball moves right", two).values()) == [True, False, False]
+    said = answers("a red ball stays still and a blue square moves right", one)
+    assert list(said.values()) == [True, False, False, False]
+
+
+def test_in_other_words_it_is_asked_who_is_there():
+    said = "Two red balls roll past a blue box on the right."
+    assert list(questions(wanted(report(said))[0])) == [
+        "Are there 2 red balls?",
+        "Is there a blue square?",
+        NOTHING_ELSE,
+    ]
+    several = [
+        {"noun": "ball", "attributes": ["red"], "count": 1},
+        {"noun": "discs", "attributes": ["red"], "count": 30},
+    ]
+    asked, _ = wanted(json.dumps({"entities": several}))
+    assert list(questions(asked)) == ["Are there 31 red balls?", NOTHING_ELSE]
 
 
 @pytest.mark.parametrize(
     "entity",
     [
         {"noun": "dog", "attributes": ["red"], "count": 1, "text": "a red dog"},
-        {"noun": "circle", "attributes": [], "count": 1, "text": "a circle"},
-        {"noun": "circle", "attributes": ["red", "blue"], "count": 1, "text": "a red blue circle"},
-        {"noun": "circle", "attributes": 3, "count": "x", "text": ["?"]},
+        {"noun": "ball", "attributes": [], "count": 1, "text": "a ball"},
+        {"noun": "ball", "attributes": ["red", "blue"], "count": 1, "text": "a red blue ball"},
+        {"noun": "ball", "attributes": 3, "count": "x", "text": ["?"]},
     ],
 )
 def test_the_tiny_world_says_what_it_does_not_know(entity):
-    known = read_entities(report_of(scenes(1, 2)[0]))
-    assert not_known(known) is None
-    assert f"the tiny world does not know {str(entity['text'])!r}" in not_known([*known, entity])
+    known = {"noun": "ring", "attributes": ["red"], "count": 1, "text": "a red ring"}
+    assert wanted(json.dumps({"entities": [known]}))[1] == ""
+    asked, note = wanted(json.dumps({"entities": [known, entity]}))
+    assert asked is None
+    assert f"the tiny world does not know {str(entity['text'])!r}" in note
 
 
 def test_a_prompt_that_names_nothing_has_no_scores():
-    entities = read_entities('{"entities": []}')
-    assert "the tiny world finds nothing to look for" in not_known(entities)
+    asked, note = wanted('{"entities": []}')
+    assert asked is None
+    assert "the tiny world finds nothing to look for" in note
 
 
 @pytest.mark.parametrize("report", ["", "{", "[]", '{"checklist": 1, "entities": 2}', "[" * 9000])
@@ -176,7 +224,7 @@ def test_a_report_without_questions_is_refused(report):
     with pytest.raises(AnchorError, match="connect the output report"):
         read_checklist(report)
     with pytest.raises(AnchorError, match="connect the output report"):
-        read_entities(report)
+        wanted(report)
 
 
 def test_scores_are_read_as_they_were_written():
@@ -214,22 +262,22 @@ async def seeing(request: web.Request) -> web.Response:
     (url,) = (part["image_url"]["url"] for part in parts if part["type"] == "image_url")
     (text,) = (part["text"] for part in parts if part["type"] == "text")
     data = base64.b64decode(url.partition(",")[2])
-    seen = glance(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
-    colors = {one.color for one in seen}
-    return web.json_response(completion("Yes." if text.split()[2][:-1] in colors else "No."))
+    (seen,) = look(np.array(Image.open(io.BytesIO(data)).convert("RGB"))[None])
+    return web.json_response(completion("Yes." if text.split()[2][:-1] in seen else "No."))
 
 
 def test_a_model_that_sees_answers_each_question_for_each_picture():
-    one, two = scenes(1, 1)[0], scenes(1, 2)[0]
-    colors = [t.color for t in two.things]
-    questions = [f"Is there {color}?" for color in colors]
+    one, two = (
+        drawn(("red", "ball", 0.2, 0.5)),
+        drawn(("red", "ball", 0.2, 0.5), ("blue", "ring", 0.7, 0.5)),
+    )
+    asked = ["Is there red?", "Is there blue?"]
     with serving(seeing) as url, open_server(ServerConfig(url=url, model="eye", sees=True)) as eye:
-        scores = list(ask(eye, [picture(two), picture(one)], questions))
-    assert scores[0].answers == (True, True)
-    assert scores[1].answers == tuple(c == one.things[0].color for c in colors)
+        scores = list(ask(eye, [two, one], asked))
+    assert [score.answers for score in scores] == [(True, True), (True, False)]
 
 
 def test_a_model_that_does_not_see_is_refused():
     config = ServerConfig(url="http://127.0.0.1:1/v1", model="blind")
     with open_server(config) as model, pytest.raises(AnchorError, match="does not see pictures"):
-        list(ask(model, [picture(scenes(1, 1)[0])], ["Is there red?"]))
+        list(ask(model, [drawn(("red", "ball", 0.5, 0.5))], ["Is there red?"]))

@@ -19,11 +19,11 @@ from fvg_core.prompts import rewrite
             },
         ),
         (
-            "a red circle moves right on a gray background",
+            "a red ball moves right on a gray background",
             {
-                ("Is there a circle in the picture?", "circle"),
-                ("Is the circle red?", "circle"),
-                ("Is the circle on the left?", "circle"),
+                ("Is there a ball in the picture?", "ball"),
+                ("Is the ball red?", "ball"),
+                ("Is the ball on the left?", "ball"),
             },
         ),
         (

@@ -82,10 +82,10 @@ def test_the_video_prompt_is_the_original():
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_the_report_is_json_and_complete(prompt):
     report = json.loads(json.dumps(rewrite(prompt, seed=3).report))
-    assert {"backend": "rules", "seed": 3}.items() <= report.items()
+    assert {"prompt": prompt, "backend": "rules", "seed": 3}.items() <= report.items()
     assert {"entities", "removed", "added", "checks", "seconds"} <= report.keys()
     for entity in report["entities"]:
-        assert entity.keys() == {"text", "noun", "count", "attributes", "position", "heading"}
+        assert entity.keys() == {"text", "noun", "count", "attributes", "position"}
     for verdict in report["checks"]:
         assert verdict.keys() == {"name", "passed", "detail"}
 
