@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fvg_core.diagnose.branches import FVG, OWN, T2V, TITLES
-from fvg_core.tiny.world import FPS, FRAMES, SIZE
+from fvg_core.tiny.render import FPS, FRAMES, SIZE
 
 from .parts import PURPLE, SIDE, Column, frame
 from .sheet import Box, Json, Output, Sheet
 
 NAME = "fvg_diagnose"
 LORA = "fvg_tiny_anchor_lora.safetensors"
-PROMPT = "a red circle moves right and a blue square stays still on a gray background"
+PROMPT = "a red ball moves right and a blue square stays still on a gray background"
 SAMPLING = {"steps": 15, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "shift": 3.0}
 DRAWING = {"steps": 30, "cfg": 3.0, "sampler_name": "euler_ancestral", "candidates": 4}
 SQUARE = {"width": SIZE, "height": SIZE}
@@ -174,6 +174,7 @@ _READING = """
 - Video 3 is wrong too: look at its first frame. If that is wrong, draw other candidates; if it is
   right, the video model cannot do this motion.
 
-The text above says what the scorer sees in both first frames: 1.0 is all of it, and nothing else.
+The text above says what the scorer sees in both first frames: 1.0 is all of it, nothing else, and
+room for what happens.
 One seed is one case: try others.
 """

@@ -20,7 +20,7 @@ from ..bench.video import spread
 from ..bench.workflow import load_workflow, to_prompt
 from ..tiny.clips import write_mp4
 from .branches import TITLES, three_ways
-from .scene import checked_scene
+from .scene import judged_prompt
 from .verdict import judge, verdict
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "workflows" / "fvg_diagnose.json"
@@ -30,7 +30,7 @@ _SHOWN, _TILE, _GAP = 8, 256, 16  # frames of the sheet; pixels of the video
 def diagnose(prompt: str, seed: int, server: str, out: Path | None) -> tuple[str, Path]:
     """Run the three ways on a running ComfyUI. Returns what to tell, and the folder with
     `side_by_side.mp4` (in the order of TITLES), `sheet.png` and `diagnosis.json`."""
-    scene = checked_scene(prompt)
+    asked = judged_prompt(prompt)
     with ComfyClient(server) as client:
         info = client.object_info()
         workflow = set_widgets(
@@ -41,9 +41,9 @@ def diagnose(prompt: str, seed: int, server: str, out: Path | None) -> tuple[str
         result = client.run(graph)
         files = {way: client.fetch(result.files(node)[0]) for way, node in saves.items()}
     frames = {way: read_pages(data) for way, data in files.items()}
-    judged = {way: judge(video, scene) for way, video in frames.items()}
+    judged = {way: judge(video, asked) for way, video in frames.items()}
     kind, words = verdict(judged)
-    said = {way: judged[way].words(scene) for way in TITLES}
+    said = {way: judged[way].words for way in TITLES}
     record = {
         "prompt": prompt,
         "seed": seed,

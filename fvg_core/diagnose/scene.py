@@ -1,39 +1,26 @@
-"""A prompt as the exact checker of the tiny world understands it."""
+"""A prompt as the exact scorer of the tiny world understands it."""
 
 from __future__ import annotations
 
 from ..errors import PromptError
-from ..prompts.tiny_world import Shape, read_scene
-from ..tiny.world import COLORS, FRAMES, GROUNDS, MOTIONS, SHAPES, SIZE, Scene, Thing
+from ..prompts.tiny_world import read_prompt
+from ..tiny.words import COLORS, MOST, SHAPES, Prompt
 
 _KNOWN = (
-    f"one or two of a {'/'.join(COLORS)} {'/'.join(SHAPES)}, in different colours, that each move "
-    "left, right, up or down or stay still"
+    f"up to {MOST} objects ({'/'.join(COLORS)} {'/'.join(SHAPES)}), each kind in a colour of its "
+    "own, that move, act, change, meet, stand beside each other or are counted"
 )
 
 
-def checked_scene(prompt: str) -> Scene:
-    """The words of a prompt that can be judged exactly; places are left open.
+def judged_prompt(prompt: str) -> Prompt:
+    """The prompt, where videos of it can be judged exactly.
 
     Raises PromptError for anything beyond the tiny world.
     """
-    read = read_scene(prompt)
-    things = [_thing(shape) for shape in read.shapes] if read else []
-    colors = {t.color for t in things if t}
-    complete = len(colors) == len(things) and len(read.removed if read else ()) == len(things)
-    if not (1 <= len(things) <= 2 and complete):
+    reading = read_prompt(prompt)
+    if reading is None:
         raise PromptError(
-            f"{prompt[:80]!r} cannot be judged exactly: the checker knows {_KNOWN}. For example: "
-            '"a red circle moves right and a blue square stays still".'
+            f"{prompt[:80]!r} cannot be judged exactly: the scorer knows {_KNOWN}. For example: "
+            '"a red ball moves right and a blue square stays still".'
         )
-    return Scene(tuple(things), next(iter(GROUNDS)))
-
-
-def _thing(shape: Shape) -> Thing | None:
-    motion = f"moves {shape.heading}" if shape.heading else "stays still" if shape.still else ""
-    single = shape.article in ("a", "an", "the", "one") and len(shape.attributes) == 1
-    if not single or shape.noun not in SHAPES or motion not in MOTIONS:
-        return None
-    (color,) = shape.attributes
-    middle = SIZE / 2
-    return Thing(color, shape.noun, motion, middle, middle, 0, FRAMES) if color in COLORS else None
+    return reading.prompt

@@ -6,43 +6,45 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..tiny.world import Scene
+from ..tiny.labels import RIGHT
+from ..tiny.scorer import beside, cast, composition, score
+from ..tiny.seeing import look
+from ..tiny.words import SIDES, Prompt
 from .branches import FVG, OWN, T2V
 
 
 @dataclass(frozen=True)
 class Judged:
-    """first_frame: it shows every object and no other; objects: per object of the prompt, what of
-    'color', 'shape' and 'motion' is wrong over the video; extra: something that was not asked."""
+    """first_frame: it shows who the prompt names, each on its side, and nobody else; composition,
+    score: of the video that follows, how well it shows who is there and all that is asked, 0 to 1.
+    """
 
     first_frame: bool
-    objects: tuple[tuple[str, ...], ...]
-    extra: bool
+    composition: float
+    score: float
 
     @property
     def right(self) -> bool:
-        return not self.extra and not any(self.objects)
+        return self.score >= RIGHT
 
-    def words(self, scene: Scene) -> str:
-        """What is wrong, for a person."""
-        faults = [
-            f"the {t.color} {t.shape}: {', '.join(wrong)}"
-            for t, wrong in zip(scene.things, self.objects, strict=True)
-            if wrong
-        ]
-        faults += ["an object that was not asked for"] if self.extra else []
+    @property
+    def words(self) -> str:
+        """What is right and wrong, for a person."""
         frame = "first frame right" if self.first_frame else "first frame wrong"
-        return f"{frame}; {'; '.join(faults) if faults else 'video right'}"
+        video = "right" if self.right else "wrong"
+        return (
+            f"{frame}; video {video} (who is there {self.composition:.2f}, "
+            f"all that is asked {self.score:.2f})"
+        )
 
 
-def judge(frames: np.ndarray, scene: Scene) -> Judged:
-    """Judge uint8 frames [F, H, W, 3] with the tiny world's exact checker."""
-    from ..tiny.checker import check_frame, check_video
-
-    found = check_video(frames, scene)
-    parts = ("color", "shape", "motion")
-    objects = tuple(tuple(p for p in parts if not getattr(o, p)) for o in found.objects)
-    return Judged(check_frame(frames[0], scene), objects, found.extra)
+def judge(frames: np.ndarray, prompt: Prompt) -> Judged:
+    """Judge uint8 frames [F, H, W, 3] with the tiny world's exact scorer."""
+    first = look(frames[:1])
+    shown = cast(first, prompt.actors) == 1
+    if prompt.relation in SIDES:
+        shown = shown and beside(first, prompt.actors, prompt.relation) == 1
+    return Judged(shown, composition(frames, prompt), score(frames, prompt))
 
 
 def verdict(judged: dict[str, Judged]) -> tuple[str, str]:

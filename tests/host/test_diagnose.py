@@ -22,7 +22,7 @@ from fvg_core.diagnose.command import TEMPLATE, read_pages
 
 pytestmark = pytest.mark.host
 
-PROMPT = "a red circle moves right and a blue square stays still on a gray background"
+PROMPT = "a red ball moves right and a blue square stays still on a gray background"
 
 
 def test_the_command_makes_judges_and_shows_three_videos(comfy: ComfyServer, tmp_path: Path):
