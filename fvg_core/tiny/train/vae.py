@@ -19,7 +19,15 @@ from .loop import run
 
 # (steps, clip frames, side in pixels, batch): short and small first, since most of the work is the
 # same everywhere; whole clips last. The batch is that of one of two processes.
-CURRICULUM = ((700, 1, 32, 16), (1100, 5, 32, 5), (2300, FRAMES, 32, 2), (500, FRAMES, SIZE, 1))
+CURRICULUM = (
+    (700, 1, 32, 16),
+    (1100, 5, 32, 5),
+    (2300, FRAMES, 32, 2),
+    (500, FRAMES, SIZE, 1),
+    (1500, FRAMES, SIZE, 1),
+)
+# In the last part the decoder learns alone: latents that were made before it stay as they are.
+DECODER_ALONE = sum(steps for steps, *_ in CURRICULUM[:-1])
 BASE_DIM = 16
 LR = 1.5e-3
 KL_WEIGHT = 1.25e-4
@@ -87,7 +95,8 @@ def _loss(vae: nn.Module, step: int, gen: torch.Generator) -> Tensor:
         )
     x = pixels_to_input(pixels)
     with torch.autocast(x.device.type, torch.bfloat16):
-        posterior = vae.encode(x).latent_dist
+        with torch.set_grad_enabled(step < DECODER_ALONE):
+            posterior = vae.encode(x).latent_dist
         z = posterior.mean + posterior.std * _normal(posterior.mean, gen)
         extent = z.detach().float().std((0, 2, 3, 4), keepdim=True)
         share = NOISE * torch.rand((batch, 1, 1, 1, 1), generator=gen).to(x)
