@@ -50,7 +50,7 @@ def graph(item: Item) -> Graph:
     made = Graph(item.words, anchor_file="")  # of which no node is asked for
     made.video(FVG, WAYS[FVG], FEW, item.seed, max(COUNTS))
     drawn = made.anchors("rewritten", item.seed, max(COUNTS))
-    told = [made.rewritten[0], 2]
+    told = [made.rewritten()[0], 2]
     scored = made.add("scorer", "FVGAnchorScorer", images=drawn, report=told, backend="tiny world")
     made.add("scores", "PreviewAny", source=scored)
     return made
