@@ -26,7 +26,7 @@ NOTHING_ELSE = "Is there nothing else in the picture?"
 # What drawn objects do at least, in shares of the picture's side.
 TRAVEL, STAGE = 0.3, 0.22  # ways of a whole clip, and of each of two stages
 RUN, PUSHED = 0.15, 0.2  # of two that meet: the gap between them, and how far one is sent on
-ACTING = {"bounces": {"hop": 0.18}, "sways": {"sway": 0.1}, "grows": {"growth": 1.65}}
+ACTING = {"bounces": {"hop": 0.17}, "sways": {"sway": 0.09}, "grows": {"growth": 1.65}}
 TOLERANCE = 0.03  # how far circles about objects may overlap, which do not fill them
 _MOMENTS = np.linspace(0, 1, 17)
 Check = Callable[[Frame], bool]
@@ -158,11 +158,13 @@ class _Course(NamedTuple):
 def _course(blob: Blob, body: Body) -> _Course:
     x, y, radius, _ = track(body, _MOMENTS)
     height, width = blob.mask.shape
-    return _Course(np.stack([x, y]), radius * REACH[blob.shape], width / height)
+    reach = radius * REACH.get(blob.shape, 1.0)  # of what is too large for a shape, a circle
+    return _Course(np.stack([x, y]), reach, width / height)
 
 
 def _body(blob: Blob) -> Body:
-    return Body(0, math.sqrt(blob.area / math.pi), ((0.0, blob.x, blob.y),))
+    radius = math.sqrt(blob.mask.sum() / math.pi) / len(blob.mask)
+    return Body(0, radius, ((0.0, blob.x, blob.y),))
 
 
 def _doing(blob: Blob, does: str) -> Body:

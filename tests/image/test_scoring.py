@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import random
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -23,14 +24,22 @@ from fvg_core.image.scoring import (
     read_scores,
     write_scores,
 )
-from fvg_core.image.tiny_scoring import NOTHING_ELSE, questions, tiny_scores, wanted
+from fvg_core.image.tiny_scoring import (
+    ACTING,
+    NOTHING_ELSE,
+    STAGE,
+    TRAVEL,
+    questions,
+    tiny_scores,
+    wanted,
+)
 from fvg_core.llm import ServerConfig, open_server
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import prompt_spans, text
 from fvg_core.tiny.render import render
 from fvg_core.tiny.scenes import Body, Scene, sample_scene
 from fvg_core.tiny.seeing import look
-from fvg_core.tiny.words import Actor, Prompt
+from fvg_core.tiny.words import COLORS, Actor, Prompt
 from tests.chat_servers import completion, serving
 
 
@@ -131,6 +140,39 @@ def test_who_stands_in_the_way_takes_the_room(x, y, free):
 )
 def test_the_border_takes_the_room(does, x, y, free):
     assert room(f"a red ball {does}", drawn(("red", "ball", x, y))) == [free]
+
+
+def test_no_drawn_object_does_less_than_room_is_asked_for():
+    rng = random.Random(3)
+    found = defaultdict(list)
+    for category in ("action_binding", "motion_binding"):
+        for scene in (sample_scene(rng, category, held_out=None) for _ in range(300)):
+            for body in scene.bodies:
+                does = scene.actor(body).does
+                if does in ACTING:
+                    (measure,) = ACTING[does]
+                    found[does].append(getattr(body, measure))
+                elif len(body.path) > 1:
+                    stages = abs(np.diff(body.path, axis=0)[:, 1:]).max(1)
+                    found[len(body.path)].append(stages.min())
+    asked = {does: least for does, each in ACTING.items() for least in each.values()}
+    for does, least in {**asked, 2: TRAVEL, 3: STAGE}.items():
+        assert least <= min(found[does]) < 1.05 * least, does
+
+
+def test_what_is_too_large_for_an_object_takes_the_room():
+    pixels = np.array(drawn(("blue", "square", 0.7, 0.8)))
+    pixels[:36] = COLORS["red"]
+    said = answers("a red ball rests and a blue square moves up", Image.fromarray(pixels))
+    assert list(said.values()) == [False, True, True, False]
+
+
+def test_room_is_seen_in_a_picture_that_is_not_square():
+    wide = np.array(drawn(("red", "ball", 0.5, 0.5)))
+    wide = np.concatenate([wide, np.tile(wide[:, -1:], (1, 64, 1))], axis=1)
+    assert room("a red ball moves right", Image.fromarray(wide)) == [True]
+    assert room("a red ball moves left", Image.fromarray(wide[:, 4:])) == [True]
+    assert room("a red ball moves left", Image.fromarray(wide[:, 8:])) == [False]
 
 
 def test_two_that_cross_have_no_room():
