@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as students
 
 from benchmarks import report
 from benchmarks.machine import describe
 from benchmarks.paper.graphs import Graph
 from benchmarks.paper.run import Item, read_videos
+from benchmarks.paper.tables import interval
 from benchmarks.paper.ways import FEW, FVG, IMAGE_SAMPLING, SAMPLING, WAYS
 from dev.host import prepare
 from dev.recipe import describe_pack
@@ -77,12 +77,11 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     for n in COUNTS:
         picked = [pick(n, "best score", scores=row["scores"][:n])[0] for row in rows]
         taken = np.array([row["videos"][i] for row, i in zip(rows, picked, strict=True)])
-        gain = taken - first
-        wide = students.ppf(0.975, len(rows) - 1) * np.std(gain, ddof=1) / len(rows) ** 0.5
+        gain, wide = interval(taken - first)
         table[str(n)] = {
             "taken": float(taken.mean()),
-            "gain": float(gain.mean()),
-            "ci95": float(wide),
+            "gain": gain,
+            "ci95": wide,
             "possible": float(np.mean([max(row["videos"][:n]) for row in rows])),
         }
     return table

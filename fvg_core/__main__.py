@@ -59,7 +59,7 @@ def main() -> None:
         """
         _train(config, out or Path("runs") / config.stem, resume, steps, layout)
 
-    asked = typer.Argument(help="One or two coloured shapes that move: what the checker knows.")
+    asked = typer.Argument(help="In the tiny world's words, which its scorer knows.")
     video_seed = typer.Option(7, "--seed", min=0, help="Of the candidates and of the videos.")
     running = typer.Option("http://127.0.0.1:8188", "--server", help="A running ComfyUI.")
     kept = typer.Option(None, "--out", help="The folder. By default out/diagnose-<prompt>-<seed>.")

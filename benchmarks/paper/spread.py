@@ -19,6 +19,7 @@ from benchmarks.paper.ways import FEW, FVG, T2V, WAYS, Words
 from fvg_core.categories import CATEGORIES
 from fvg_core.tiny.captions import prompt_spans, text
 from fvg_core.tiny.scenes import Scene
+from fvg_core.tiny.scorer import RIGHT
 
 SEEDS, WORDINGS, WHOLE, NOISE, ANCHORS = (
     "T2V, seeds",
@@ -84,7 +85,7 @@ def diversity(videos: np.ndarray) -> float:
 def diversity_of_right(videos: np.ndarray, scores: list[float]) -> float | None:
     """`diversity` of those videos that show their prompt; None for fewer than two (section 7: what
     is wrong should not count as diverse)."""
-    right = videos[np.array(scores) >= 0.5]
+    right = videos[np.array(scores) >= RIGHT]
     return diversity(right) if len(right) > 1 else None
 
 
@@ -109,7 +110,7 @@ def markdown(rows: list[Row]) -> str:
         f"## Table 4: diversity of {count} videos of a prompt",
         "",
         "Mean distance of pairs of videos: root mean square of the differences of pixels (0 to 1), "
-        "without frame 0. *Right*: of those that score 0.5 or more, where there are two. ± 95% "
+        "without frame 0. *Right*: of those that score {RIGHT} or more, where there are two. ± 95% "
         f"over {counted(len(rows), 'prompt')}.",
         "",
         "| | all | right | prompts with two right |",

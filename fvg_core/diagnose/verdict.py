@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..tiny.labels import RIGHT
-from ..tiny.scorer import beside, cast, composition, score
+from ..tiny.scorer import RIGHT, beside, cast, composition, score
 from ..tiny.seeing import look
 from ..tiny.words import SIDES, Prompt
 from .branches import FVG, OWN, T2V

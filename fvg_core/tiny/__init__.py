@@ -1,1 +1,1 @@
-"""The embedded world: moving coloured shapes with captions, an exact checker and small models."""
+"""The embedded world: moving coloured shapes with captions, an exact scorer and small models."""

@@ -18,8 +18,8 @@ from PIL import Image
 from ..bench.sheet import Row, Sheet, draw_sheet
 from ..bench.video import spread
 from ..errors import DataError
+from .scorer import RIGHT
 
-RIGHT = 0.5  # least score of a clip that counts as right
 _ROWS, _SHOWN = 10, 8  # clips of a sheet, frames of a clip
 _LINE = re.compile(r"(\d+)\s+(yes|no|\?)(\s|$)")
 _LABELS, _SCORES = "labels.txt", "scores.json"

@@ -14,6 +14,7 @@ import numpy as np
 from .seeing import PERIOD, Blob, Frame, gap, look
 from .words import SIDES, WAYS, Actor, Prompt
 
+RIGHT = 0.5  # least score of a video that counts as right
 STILL = 0.065  # way of a centre that counts as resting
 GO = 0.12  # least way of a stage; drawn: 0.15 and more in a half
 TOUCH, FREE = 0.05, 0.075  # gaps of touching and of separate objects

@@ -27,9 +27,9 @@ def test_the_video_of_the_preferred_picture_counts():
     assert [table[str(n)]["possible"] for n in COUNTS] == pytest.approx(
         [1.75 / 3, 1.75 / 3, 2.25 / 3, 2.75 / 3]
     )
-    assert table["1"]["ci95"] == 0
-    # Gains of 0.5, -0.5 and 0: deviation 0.5, and Student's t of two degrees of freedom.
-    assert table["4"]["ci95"] == pytest.approx(4.302653 * 0.5 / 3**0.5)
+    assert best_of.summarise(2 * ROWS)["1"]["ci95"] == 0
+    # Gains of 0.5, -0.5 and 0, twice: a variance of 1/5, and Student's t of five degrees.
+    assert best_of.summarise(2 * ROWS)["4"]["ci95"] == pytest.approx(2.570582 * (0.2 / 6) ** 0.5)
 
 
 def test_the_animated_pictures_are_those_that_are_scored():
