@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +20,9 @@ from fvg_core.categories import CATEGORIES
 from fvg_core.errors import WeightsError
 from fvg_core.tiny import captions
 from fvg_core.tiny.clips import write_clips
-from fvg_core.tiny.render import render
+from fvg_core.tiny.render import presence, render
 from fvg_core.tiny.seeing import look
-from fvg_core.tiny.train import data, dit, evaluate, pipeline, record, text, vae
+from fvg_core.tiny.train import data, dit, evaluate, loop, pipeline, record, text, vae
 from fvg_core.tiny.train.loop import plateau
 from fvg_core.tiny.train.pipeline import Pipeline
 
@@ -185,6 +187,63 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained: Pipeline, m
     again = torch.load(trained.work / "video.pt", weights_only=True)
     assert again["step"] == 4
     torch.testing.assert_close(again["modules"]["model"], whole, rtol=0, atol=0)
+
+
+def test_the_encoder_stands_where_the_decoder_learns_alone(short, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(vae, "DECODER_ALONE", 2)
+
+    def after(steps: int) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(vae, "CURRICULUM", ((steps, 1, 32, 1),))
+        vae.train(tmp_path / "vae.pt", CPU, math.inf)
+        return torch.load(tmp_path / "vae.pt", weights_only=True)["modules"]["vae"]
+
+    def changed(one: dict, two: dict) -> set[str]:
+        return {name.partition(".")[0] for name in one if not torch.equal(one[name], two[name])}
+
+    first, second, third = after(1), after(2), after(3)
+    assert changed(first, second) == {"encoder", "quant_conv", "post_quant_conv", "decoder"}
+    assert changed(second, third) == {"post_quant_conv", "decoder"}
+
+
+def test_what_is_shown_is_of_the_latents_own_frames_and_places(trained: Pipeline):
+    found = trained._samples("clips")
+    scene = data.clip_scene(1)
+    covered = presence([scene], data.CELLS)[0]
+    assert found.shown[1].shape == (found.z.shape[2], *covered.shape[1:])
+    expected = torch.stack([covered[0], *(covered[i : i + 4].mean(0) for i in range(1, 17, 4))])
+    assert (found.shown[1] / 255 - expected).abs().max() < 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_a_token_is_asked_for_what_covers_its_own_place(short, kind):
+    """The transformer itself tells which token sees a place of the latent."""
+    model = dit.build(kind)
+    tokens: list[torch.Tensor] = []
+    model.blocks[0].register_forward_pre_hook(lambda block, args: tokens.append(args[0][0]))
+    places = torch.zeros(2, 1, 2, 4, 4)  # one of them is lit in the second
+    places[1, 0, 1, 2, 3] = 1
+    text = torch.zeros(1, 4, model.config.text_dim)
+    for place in places[:, None]:
+        model(place.repeat(1, 16, 1, 1, 1), torch.zeros(1), text)
+    dark, lit = tokens
+    asked = dit._by_token(places[1:].movedim(1, 2), model.config.patch_size[1])[0]
+    assert asked.sum() == 1
+    assert torch.equal(asked.any(1), (dark != lit).any(1))
+
+
+def test_the_blocks_learn_to_say_what_is_there(
+    trained: Pipeline, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.setattr(dit, "SEEING_WEIGHT", 100.0)  # the loss that is told is then this one
+    monkeypatch.setattr(loop, "WARMUP", 1)
+    monkeypatch.setattr(loop, "LOG_EVERY", 5)
+    monkeypatch.setitem(dit.RECIPES, "image", replace(dit.RECIPES["image"], lr=2e-2))
+    samples = lambda: trained._samples("stills")
+    given = {"seconds": math.inf, "steps": 20}
+    dit.train("image", samples, trained._text, tmp_path / "image.pt", CPU, **given)
+    losses = [float(x) for x in re.findall(r"loss ([0-9.]+)", capsys.readouterr().out)]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_scoring_trains_nothing(trained: Pipeline):

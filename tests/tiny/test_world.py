@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvg_core.tiny import captions
-from fvg_core.tiny.render import FRAMES, SIZE, render
+from fvg_core.tiny.render import FRAMES, SIZE, presence, render
 from fvg_core.tiny.scenes import GAP, Scene, sample_scene, track
+from fvg_core.tiny.seeing import color_masks
 from fvg_core.tiny.shapes import REACH, distance, touching
 from fvg_core.tiny.words import (
     CATEGORIES,
@@ -92,6 +93,31 @@ def test_chosen_frames_sizes_and_batches_draw_the_same_world():
     large = render(scenes[:2], [0], size=2 * SIZE).float().movedim(-1, 2)[:, 0]
     small = torch.nn.functional.avg_pool2d(large, 2)
     assert (small - whole[:2, 0].float().movedim(-1, 1)).abs().mean() < 2
+
+
+def test_presence_is_how_much_of_each_cell_is_drawn_in_a_colour():
+    rng = random.Random(0)
+    scenes = [sample_scene(rng, c) for c in CATEGORIES]
+    found = presence(scenes, 8, [0, FRAMES - 1])
+    drawn = color_masks(render(scenes, [0, FRAMES - 1]).flatten(0, 1).numpy().astype(float))
+    for i, color in enumerate(COLORS):
+        seen = torch.from_numpy(drawn[color]).float()
+        seen = torch.nn.functional.avg_pool2d(seen, SIZE // 8).unflatten(0, (len(scenes), 2))
+        assert (found[:, :, i] - seen).abs().max() < 0.2, color  # soft outlines
+        assert found[:, :, i].sum().item() == pytest.approx(seen.sum().item(), rel=0.12), color
+
+
+def test_presence_is_of_every_shape_and_of_both_colours_of_what_turns():
+    rng = random.Random(1)
+    for category in CATEGORIES:
+        scene = sample_scene(rng, category)
+        shares = presence([scene], 8)[0].sum((2, 3))
+        colors, shapes = shares.split([len(COLORS), len(SHAPES)], 1)
+        by_shape = torch.zeros_like(shapes)
+        for actor in scene.prompt.actors:
+            own = [list(COLORS).index(c) for c in (actor.color, actor.becomes) if c]
+            by_shape[:, SHAPES.index(actor.shape)] += colors[:, own].sum(1)
+        torch.testing.assert_close(shapes, by_shape)
 
 
 @pytest.mark.parametrize("a", SHAPES)

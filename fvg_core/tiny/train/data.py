@@ -16,6 +16,7 @@ from ...categories import CATEGORIES
 from .. import captions
 from ..render import FRAMES, SIZE, presence, render
 from ..scenes import Scene, sample_scene
+from .loop import processes, wait
 from .vae import pixels_to_input
 
 MOMENTS = 4  # stills of one scene
@@ -79,13 +80,15 @@ DRAW = {"clips": _clips, "stills": _stills}
 
 
 def samples(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.device) -> Drawn:
-    """The first `shards` shards of clips or stills; those that are missing are made."""
-    parts = []
-    for shard in range(shards):
-        path = folder / kind / f"{shard:04d}.safetensors"
-        if not path.exists():
-            _make(kind, vae, path, shard, device)
-        parts.append(Drawn(**load_file(path)))
+    """The first `shards` shards of clips or stills; those that are missing are made, each by one
+    process of a group."""
+    paths = [folder / kind / f"{shard:04d}.safetensors" for shard in range(shards)]
+    rank, world = processes()
+    for shard in range(rank, shards, world):
+        if not paths[shard].exists():
+            _make(kind, vae, paths[shard], shard, device)
+    wait()
+    parts = [Drawn(**load_file(path)) for path in paths]
     return Drawn(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
 

@@ -13,6 +13,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 SAVE_EVERY = 60.0  # seconds
+LOG_EVERY = 50  # steps
+WARMUP = 100  # steps
+EMA_DECAY = 0.999
 
 
 def cosine(share: float) -> float:
@@ -34,17 +37,14 @@ def run(
     steps: int,
     lr: float,
     checkpoint: Path,
-    warmup: int = 100,
     ema: dict[str, nn.Module] | None = None,
-    ema_decay: float = 0.999,
-    log_every: int = 50,
     rate: Callable[[float], float] = cosine,
     seconds: float = math.inf,
 ) -> bool:
     """Minimise `loss_at(step, generator)` with AdamW, in place. True when all steps are done,
     False when `seconds` were over before.
 
-    rate: the share of `lr` at a share of the steps.
+    rate: the share of `lr` at a share of the steps, whatever a checkpoint was trained with.
 
     A step draws its randomness only from its generator, which is seeded by the step: a run that
     was killed and resumed from `checkpoint` sees the same data as one that was not. In a process
@@ -53,19 +53,16 @@ def run(
     """
     params = [p for p in params if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min(1.0, (s + 1) / warmup) * rate(s / steps)
-    )
     keep = {**state, **{f"ema.{k}": m for k, m in (ema or {}).items()}}
-    start = _resume(checkpoint, keep, optimizer, schedule)
+    start = done = _resume(checkpoint, keep, optimizer)
     started = saved = shown = time.monotonic()
     mean = 0.0
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, world = processes()
     for step in range(start, steps):
-        if time.monotonic() - started >= seconds:
-            if step > start and not rank:
-                _save(checkpoint, step, keep, optimizer, schedule)
-            return False
+        if _over(started, seconds):
+            break
+        for each in optimizer.param_groups:
+            each["lr"] = lr * (min(1.0, (step + 1) / WARMUP) * rate(step / steps))
         loss = loss_at(step, torch.Generator().manual_seed(step * world + rank))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -73,24 +70,44 @@ def run(
             _average(params, world)
         nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
-        schedule.step()
-        _follow(ema or {}, state, min(ema_decay, (1 + step) / (10 + step)))
-        mean += loss.item() / log_every
-        if (step + 1) % log_every == 0 and not rank:
-            speed = log_every / (time.monotonic() - shown)
-            left = (steps - step - 1) / speed / 60
+        done = step + 1
+        _follow(ema or {}, state, min(EMA_DECAY, (1 + step) / (10 + step)))
+        mean += loss.item() / LOG_EVERY
+        if done % LOG_EVERY == 0 and not rank:
+            speed = LOG_EVERY / (time.monotonic() - shown)
+            left = (steps - done) / speed / 60
             print(
-                f"{checkpoint.stem} {step + 1}/{steps} loss {mean:.4f} "
+                f"{checkpoint.stem} {done}/{steps} loss {mean:.4f} "
                 f"{speed:.2f} it/s, {left:.1f} min left",
                 flush=True,
             )
             shown, mean = time.monotonic(), 0.0
-        if rank:
-            continue
-        if time.monotonic() - saved > SAVE_EVERY or step + 1 == steps:
-            _save(checkpoint, step + 1, keep, optimizer, schedule)
+        if not rank and time.monotonic() - saved > SAVE_EVERY:
+            _save(checkpoint, done, keep, optimizer)
             saved = time.monotonic()
-    return True
+    if not rank and done > start:
+        _save(checkpoint, done, keep, optimizer)
+    wait()
+    return done >= steps
+
+
+def processes() -> tuple[int, int]:
+    """The rank of this process and how many there are, in a process group or alone."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def wait() -> None:
+    """Until all processes are here: the others read what one has written."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def _over(started: float, seconds: float) -> bool:
+    """Whether the time is over, by the clock of the first process: all of them stop at one step."""
+    over = torch.tensor(float(time.monotonic() - started >= seconds))
+    if dist.is_initialized():
+        dist.broadcast(over, 0)
+    return bool(over)
 
 
 def _average(params: list[nn.Parameter], world: int) -> None:
@@ -109,28 +126,19 @@ def _follow(ema: dict[str, nn.Module], state: dict[str, nn.Module], decay: float
             p.lerp_(fast[key], 1 - decay)
 
 
-def _save(path: Path, step: int, keep: dict[str, nn.Module], optimizer, schedule) -> None:
+def _save(path: Path, step: int, keep: dict[str, nn.Module], optimizer) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     modules = {k: m.state_dict() for k, m in keep.items()}
-    torch.save(
-        {
-            "step": step,
-            "modules": modules,
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-        },
-        part,
-    )
+    torch.save({"step": step, "modules": modules, "optimizer": optimizer.state_dict()}, part)
     os.replace(part, path)
 
 
-def _resume(path: Path, keep: dict[str, nn.Module], optimizer, schedule) -> int:
+def _resume(path: Path, keep: dict[str, nn.Module], optimizer) -> int:
     if not path.exists():
         return 0
     saved = torch.load(path, map_location="cpu", weights_only=True)
     for name, module in keep.items():
         module.load_state_dict(saved["modules"][name])
     optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
     return saved["step"]

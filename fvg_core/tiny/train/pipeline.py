@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from ...categories import CATEGORIES
 from ...errors import WeightsError
+from ...files import write_whole
 from .. import captions, export, labels
 from ..scorer import score
 from . import data, dit, evaluate, record, text, umt5, vae
 from .data import preview_colors
+from .loop import processes
 from .umt5 import MIN_LENGTH, TextEncoder
 
 STAGES = ("vae", "text", "data", "video", "image")
@@ -40,7 +41,8 @@ class Pipeline:
     def train(self, stage: str) -> None:
         """Run one stage, or go on with it."""
         self.work.mkdir(parents=True, exist_ok=True)
-        if stage != "data" and not (dist.is_initialized() and dist.get_rank()):
+        rank, _ = processes()
+        if stage != "data" and not rank:
             record.note(self._record(stage), self._done(stage), self._settings(stage))
         if stage == "vae":
             vae.train(self._checkpoint("vae"), self.device, self.seconds)
@@ -106,10 +108,10 @@ class Pipeline:
 
     def _settings(self, stage: str) -> dict[str, Any]:
         """What a run of a stage trains with."""
-        processes = {"processes": dist.get_world_size() if dist.is_initialized() else 1}
+        _, world = processes()
         if stage == "vae":
             return {
-                **processes,
+                "processes": world,
                 "curriculum": vae.CURRICULUM,
                 "lr": vae.LR,
                 "base_dim": vae.BASE_DIM,
@@ -118,10 +120,10 @@ class Pipeline:
                 "object_weight": vae.OBJECT_WEIGHT,
             }
         if stage == "text":
-            return {**processes, "batch": text.BATCH, "lr": text.LR}
+            return {"processes": world, "batch": text.BATCH, "lr": text.LR}
         recipe = dit.RECIPES[stage]
         return {
-            **processes,
+            "processes": world,
             "batch": self.batch or recipe.batch,
             "lr": recipe.lr,
             "planned_steps": self.steps or recipe.steps,
@@ -134,7 +136,7 @@ class Pipeline:
     def _pieces(self) -> bytes:
         path = self.work / "vocabulary.model"
         if not path.exists():
-            path.write_bytes(text.train_vocabulary())
+            write_whole(path, text.train_vocabulary())
         return path.read_bytes()
 
     @cached_property
