@@ -146,7 +146,8 @@ def names_all(first_frame: str, prompt: Prompt) -> bool:
     for actor in prompt.actors:
         nouns = "|".join(NOUNS[actor.shape])
         number = "an?|one" if actor.count == 1 else NUMBERS[actor.count]
-        if not re.search(rf"\b({number}) {actor.color} ({nouns})", first_frame, re.IGNORECASE):
+        kind = rf"((small|large) )?{actor.color} ({nouns})"
+        if not re.search(rf"\b({number}) {kind}", first_frame, re.IGNORECASE):
             return False
     return True
 

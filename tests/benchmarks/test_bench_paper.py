@@ -30,6 +30,7 @@ from benchmarks.paper.ways import ALL_STEPS, FVG, LORA, NOISED, T2V, WAYS, Words
 from dev.recipe import weight_hashes
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
+from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import motion_text, prompt_spans, text
 from fvg_core.tiny.scenes import sample_scene
 from fvg_core.tiny.words import Actor, Prompt
@@ -233,6 +234,12 @@ def test_what_a_first_frame_prompt_leaves_out(said, whole):
     actors = (Actor("red", "cross", count=2), Actor("blue", "square"))
     prompt = Prompt("generative_numeracy", actors, "navy", "dotted")
     assert run.names_all(said, prompt) == whole
+
+
+def test_the_rules_leave_nobody_out():
+    for item in run.items(12):
+        said = rewrite(item.words.original).first_frame_prompt
+        assert run.names_all(said, item.scene.prompt), said
 
 
 def spread_row(category: str, i: int) -> dict:
