@@ -29,7 +29,7 @@ class RulesRewriter:
             removed, added = list(tiny.events), tiny.added
             things = {word for noun in tiny.nouns for word in noun.split()}
             nouns = [part for p in phrases if isinstance(p, NounPhrase) for part in p.all]
-            dropped = [noun for noun in nouns if noun.head not in things]  # "a little"
+            dropped = [noun for noun in nouns if noun.head not in things]  # "wanders a little"
         else:
             frame = read_frame(prompt, phrases)
             output = frame.text(POISES[seed % len(POISES)])

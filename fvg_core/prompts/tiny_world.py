@@ -26,8 +26,8 @@ from ..tiny.words import (
 )
 from .types import Entity
 
-JOINTS = (", and ", ", while ", " and ", " while ", ", ")  # between one object and the next
-SIZES = {"grows": "small", "shrinks": "large"}  # at t = 0
+_JOINTS = (", and ", ", while ", " and ", " while ", ", ")  # between one object and the next
+_SIZES = {"grows": "small", "shrinks": "large"}  # at t = 0
 # Where an object stands at t = 0 in the training frames that leave most room for what it does. Of
 # two stages the last one asks for more, and two that go towards each other need different rows.
 _STARTS = {"left": "right", "right": "left", "up": "bottom", "down": "top"}
@@ -62,14 +62,14 @@ def _any(words: Iterable[str]) -> str:
 
 
 _NAME = re.compile(rf"\b({_any(_NUMBERS)}) ({_any(COLORS)}) ({_any(_SINGULARS | _PLURALS)})\b")
-_GROUND = rf"(on (?:a|the) (?:({_any(TEXTURES)}) )?({_any(GROUNDS)}) (?:background|ground))"
+_GROUND = rf"on (?:a|the) (?:({_any(TEXTURES)}) )?({_any(GROUNDS)}) (background|ground)"
 _BEFORE, _BEHIND = re.compile(rf"{_GROUND},? "), re.compile(rf",? {_GROUND}$")
 
 
 @dataclass(frozen=True)
 class Reading:
     """A prompt and its wording. `prompt`: ground and texture are '' where none is named; `nouns`:
-    of its actors, in their number; `events`: what is said to happen; `ground`: as it is named."""
+    of its actors, in their number; `events`: what is said to happen; `ground`: "on a ..." or ''."""
 
     prompt: Prompt
     nouns: tuple[str, ...]
@@ -79,7 +79,7 @@ class Reading:
     @property
     def first_frame(self) -> str:
         """What stands there at t = 0."""
-        names = [self._name(i, SIZES.get(a.does)) for i, a in enumerate(self.prompt.actors)]
+        names = [self._name(i, _SIZES.get(a.does)) for i, a in enumerate(self.prompt.actors)]
         if self.prompt.relation:
             side = self.prompt.relation if self.prompt.relation in SIDES else "left of"
             listed = f" {captions.BESIDE[side][0]} ".join(names)
@@ -99,7 +99,7 @@ class Reading:
     @property
     def added(self) -> list[str]:
         """Words of size and place that the prompt has not."""
-        sizes = [SIZES.get(a.does) for a in self.prompt.actors]
+        sizes = [_SIZES.get(a.does) for a in self.prompt.actors]
         return [word for word in (*sizes, *self.places) if word]
 
     def entities(self) -> list[Entity]:
@@ -141,20 +141,21 @@ def read_prompt(text: str) -> Reading | None:
     found = sorted(zip(actors, names, strict=True), key=lambda each: each[0].does != "turns")
     actors, names = zip(*found, strict=True)
     category = _category(actors, events, relation)
-    hue, texture = (ground[3], ground[2] or "plain") if ground else ("", "")
+    texture, hue, noun = ground.groups("plain") if ground else ("", "", "")
+    weave = "" if texture == "plain" else texture
     if relation in MEETINGS:
         events = [said.strip() for said in behind]
     return Reading(
         Prompt(category, actors, hue, texture, relation),
         tuple(name[3] for name in names),
         tuple(filter(None, events)),
-        ground[1] if ground else "",
+        " ".join(filter(None, ("on a", weave, hue, noun))) if ground else "",
     )
 
 
 def _events(behind: Sequence[str]) -> list[str]:
     """What stands behind each object, without what leads to the next; none where nothing does."""
-    joints = [next((j for j in JOINTS if said.endswith(j)), None) for said in behind[:-1]]
+    joints = [next((j for j in _JOINTS if said.endswith(j)), None) for said in behind[:-1]]
     if None in joints:
         return []
     ends = [said.removesuffix(j) for said, j in zip(behind, [*joints, ""], strict=True)]

@@ -108,6 +108,7 @@ def test_first_frames_are_worded_as_the_image_models_captions_are():
             "a red ball on the left and a blue square on a gray background",
         ),
         ("A red circle moves right.", "a red circle on the left"),
+        ("the red ball rests on the plain grey ground", "a red ball on a gray ground"),
         ("The green triangle rises, then slides left", "a green triangle on the right"),
         (
             "On a striped grey background, a red ball moves left while a white ring moves right",
