@@ -222,7 +222,7 @@ def test_a_token_is_asked_for_what_covers_its_own_place(short, kind):
     tokens: list[torch.Tensor] = []
     model.blocks[0].register_forward_pre_hook(lambda block, args: tokens.append(args[0][0]))
     places = torch.zeros(2, 1, 2, 4, 4)  # one of them is lit in the second
-    places[1, 0, 1, 2, 3] = 1
+    places[1, 0, 1, 1, 3] = 1
     text = torch.zeros(1, 4, model.config.text_dim)
     for place in places[:, None]:
         model(place.repeat(1, 16, 1, 1, 1), torch.zeros(1), text)
