@@ -92,7 +92,7 @@ def test_first_frames_are_worded_as_the_image_models_captions_are():
     trained = set()
     for i in range(2000):
         scene = sample_scene(rng, CATEGORIES[i % 7], held_out=None)
-        for _ in range(8):
+        for _ in range(24):
             u = rng.randrange(17) / 16
             trained.add(pattern(captions.text(captions.moment_spans(scene, u, rng))))
     for i in range(300):
