@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...categories import CATEGORIES
 from ..render import FRAMES, SIZE, render
 from ..scenes import Scene, sample_scene, track
-from .loop import run
+from .loop import cosine, run
 
 # (steps, clip frames, side in pixels, batch): short and small first, since most of the work is the
 # same everywhere; whole clips last. The batch is that of one of two processes.
@@ -24,10 +24,11 @@ CURRICULUM = (
     (1100, 5, 32, 5),
     (2300, FRAMES, 32, 2),
     (500, FRAMES, SIZE, 1),
-    (1500, FRAMES, SIZE, 1),
+    (900, FRAMES, SIZE, 1),
 )
 # In the last part the decoder learns alone: latents that were made before it stay as they are.
 DECODER_ALONE = sum(steps for steps, *_ in CURRICULUM[:-1])
+STEPS = DECODER_ALONE + CURRICULUM[-1][0]
 BASE_DIM = 16
 LR = 1.5e-3
 KL_WEIGHT = 1.25e-4
@@ -62,8 +63,9 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
         vae.parameters(),
         lambda step, gen: _loss(vae, step, gen),
         state={"vae": vae},
-        steps=sum(steps for steps, *_ in CURRICULUM),
+        steps=STEPS,
         lr=LR,
+        rate=_rate,
         checkpoint=checkpoint,
         seconds=seconds,
     )
@@ -74,6 +76,12 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
     scenes = [sample_scene(rng) for _ in range(STATISTICS)]
     match_statistics(vae, [pixels_to_input(render([s])).to(device) for s in scenes])
     return vae
+
+
+def _rate(share: float) -> float:
+    """A falling wave for all of the VAE, and one of half its height for the decoder alone."""
+    both = DECODER_ALONE / STEPS
+    return cosine(share / both) if share < both else 0.5 * cosine((share - both) / (1 - both))
 
 
 def pixels_to_input(pixels: Tensor) -> Tensor:
