@@ -50,7 +50,7 @@ class Recipe:
     caption: Callable[[int, random.Random], str]
     batch: int
     steps: int
-    lr: float = 8e-4
+    lr: float = 2e-3
 
 
 RECIPES = {
