@@ -9,8 +9,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing import spawn
+from torch.optim import AdamW, Muon
 
-from fvg_core.tiny.train.loop import _average, run
+from fvg_core.tiny.train.loop import NS_STEPS, _average, run
 
 WORLD = 2
 
@@ -38,6 +39,47 @@ def test_a_changed_rate_counts_from_the_next_step(tmp_path: Path):
     torch.testing.assert_close(still, learnt, rtol=0, atol=0)
     on = train(tmp_path / "a.pt", steps=9).state_dict()
     assert not torch.equal(on["weight"], learnt["weight"])
+
+
+class Sum(nn.Module):
+    """A matrix and a vector that learn a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.outer = nn.Linear(3, 3, bias=False), nn.Linear(3, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+
+def learn(checkpoint: Path, steps: int) -> Sum:
+    model = Sum()
+    run(
+        model.parameters(), lambda step, gen: error(model, gen), state={"model": model},
+        matrices=[model.inner.weight], steps=steps, lr=0.1, checkpoint=checkpoint,
+        rate=lambda share: 1.0,
+    )  # fmt: skip
+    return model
+
+
+def test_matrices_learn_by_muon_and_the_others_by_adamw(tmp_path: Path):
+    by_hand = Sum()
+    error(by_hand, torch.Generator().manual_seed(0)).backward()
+    nn.utils.clip_grad_norm_(by_hand.parameters(), 1.0)
+    first = 0.1 / 100  # of the steps in which the rate warms up
+    Muon(
+        [by_hand.inner.weight], first, 0.01, adjust_lr_fn="match_rms_adamw", ns_steps=NS_STEPS
+    ).step()
+    AdamW([by_hand.outer.weight], first, (0.9, 0.99), weight_decay=0.01).step()
+    learnt = learn(tmp_path / "a.pt", 1).state_dict()
+    torch.testing.assert_close(learnt, by_hand.state_dict(), rtol=0, atol=0)
+
+
+def test_a_run_with_matrices_goes_on_from_its_checkpoint(tmp_path: Path):
+    whole = learn(tmp_path / "whole.pt", 6).state_dict()
+    learn(tmp_path / "parts.pt", 3)
+    torch.testing.assert_close(learn(tmp_path / "parts.pt", 6).state_dict(), whole, rtol=0, atol=0)
 
 
 def test_two_processes_train_as_one_that_sees_both_their_shares(tmp_path: Path):

@@ -50,7 +50,7 @@ class Recipe:
     caption: Callable[[int, random.Random], str]
     batch: int
     steps: int
-    lr: float = 2e-3
+    lr: float = 4e-3
 
 
 RECIPES = {
@@ -103,6 +103,7 @@ def train(
         [*model.parameters(), *head.parameters()],
         loss_at,
         state={"model": model, "head": head},
+        matrices=(p for p in model.blocks.parameters() if p.ndim == 2),
         ema={"model": slow},
         steps=steps or recipe.steps,
         lr=recipe.lr,

@@ -11,11 +11,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
 
 SAVE_EVERY = 60.0  # seconds
 LOG_EVERY = 50  # steps
 WARMUP = 100  # steps
 EMA_DECAY = 0.999
+# Of Muon's iteration. Three of its five are enough here, and it is half of what the method costs.
+NS_STEPS = 3
 
 
 def cosine(share: float) -> float:
@@ -37,12 +40,14 @@ def run(
     steps: int,
     lr: float,
     checkpoint: Path,
+    matrices: Iterable[nn.Parameter] = (),
     ema: dict[str, nn.Module] | None = None,
     rate: Callable[[float], float] = cosine,
     seconds: float = math.inf,
 ) -> bool:
-    """Minimise `loss_at(step, generator)` with AdamW, in place. True when all steps are done,
-    False when `seconds` were over before.
+    """Minimise `loss_at(step, generator)` in place: those of `params` that are among `matrices`
+    with Muon, the others with AdamW. True when all steps are done, False when `seconds` were over
+    before.
 
     rate: the share of `lr` at a share of the steps, whatever a checkpoint was trained with.
 
@@ -52,24 +57,26 @@ def run(
     `ema` holds modules that follow those of `state` with the same keys.
     """
     params = [p for p in params if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizers = _optimizers(params, matrices)
     keep = {**state, **{f"ema.{k}": m for k, m in (ema or {}).items()}}
-    start = done = _resume(checkpoint, keep, optimizer)
+    start = done = _resume(checkpoint, keep, optimizers)
     started = saved = shown = time.monotonic()
     mean = 0.0
     rank, world = processes()
     for step in range(start, steps):
         if _over(started, seconds):
             break
-        for each in optimizer.param_groups:
-            each["lr"] = lr * (min(1.0, (step + 1) / WARMUP) * rate(step / steps))
+        for group in (group for each in optimizers for group in each.param_groups):
+            group["lr"] = lr * (min(1.0, (step + 1) / WARMUP) * rate(step / steps))
         loss = loss_at(step, torch.Generator().manual_seed(step * world + rank))
-        optimizer.zero_grad(set_to_none=True)
+        for each in optimizers:
+            each.zero_grad(set_to_none=True)
         loss.backward()
         if world > 1:
             _average(params, world)
         nn.utils.clip_grad_norm_(params, 1.0)
-        optimizer.step()
+        for each in optimizers:
+            each.step()
         done = step + 1
         _follow(ema or {}, state, min(EMA_DECAY, (1 + step) / (10 + step)))
         mean += loss.item() / LOG_EVERY
@@ -83,12 +90,26 @@ def run(
             )
             shown, mean = time.monotonic(), 0.0
         if not rank and time.monotonic() - saved > SAVE_EVERY:
-            _save(checkpoint, done, keep, optimizer)
+            _save(checkpoint, done, keep, optimizers)
             saved = time.monotonic()
     if not rank and done > start:
-        _save(checkpoint, done, keep, optimizer)
+        _save(checkpoint, done, keep, optimizers)
     wait()
     return done >= steps
+
+
+def _optimizers(params: list[nn.Parameter], matrices: Iterable[nn.Parameter]) -> list[Optimizer]:
+    """Both take the same learning rate: Muon's steps are scaled to the size of AdamW's
+    (arXiv 2502.16982)."""
+    chosen = {id(p) for p in matrices}
+    others = [p for p in params if id(p) not in chosen]
+    made: list[Optimizer] = [AdamW(others, betas=(0.9, 0.99), weight_decay=0.01)]
+    if chosen:
+        inner = [p for p in params if id(p) in chosen]
+        made.append(
+            Muon(inner, weight_decay=0.01, adjust_lr_fn="match_rms_adamw", ns_steps=NS_STEPS)
+        )
+    return made
 
 
 def processes() -> tuple[int, int]:
@@ -126,19 +147,21 @@ def _follow(ema: dict[str, nn.Module], state: dict[str, nn.Module], decay: float
             p.lerp_(fast[key], 1 - decay)
 
 
-def _save(path: Path, step: int, keep: dict[str, nn.Module], optimizer) -> None:
+def _save(path: Path, step: int, keep: dict[str, nn.Module], optimizers: list[Optimizer]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     modules = {k: m.state_dict() for k, m in keep.items()}
-    torch.save({"step": step, "modules": modules, "optimizer": optimizer.state_dict()}, part)
+    states = [each.state_dict() for each in optimizers]
+    torch.save({"step": step, "modules": modules, "optimizers": states}, part)
     os.replace(part, path)
 
 
-def _resume(path: Path, keep: dict[str, nn.Module], optimizer) -> int:
+def _resume(path: Path, keep: dict[str, nn.Module], optimizers: list[Optimizer]) -> int:
     if not path.exists():
         return 0
     saved = torch.load(path, map_location="cpu", weights_only=True)
     for name, module in keep.items():
         module.load_state_dict(saved["modules"][name])
-    optimizer.load_state_dict(saved["optimizer"])
+    for each, state in zip(optimizers, saved["optimizers"], strict=True):
+        each.load_state_dict(state)
     return saved["step"]

@@ -126,6 +126,7 @@ class Pipeline:
             "processes": world,
             "batch": self.batch or recipe.batch,
             "lr": recipe.lr,
+            "optimizer": "Muon for the blocks' matrices, AdamW for the rest",
             "planned_steps": self.steps or recipe.steps,
             "shards": self.shards,
             "train_shift": dit.TRAIN_SHIFT,
