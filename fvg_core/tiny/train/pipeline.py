@@ -113,6 +113,7 @@ class Pipeline:
             return {
                 "processes": world,
                 "curriculum": vae.CURRICULUM,
+                "decoder_alone_from": vae.DECODER_ALONE,
                 "lr": vae.LR,
                 "base_dim": vae.BASE_DIM,
                 "kl_weight": vae.KL_WEIGHT,
