@@ -34,6 +34,8 @@ def short():
     """The same stages, as short as they can be."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vae, "CURRICULUM", ((1, 1, 32, 2), (1, 5, 32, 1)))
+        patch.setattr(vae, "DECODER_ALONE", 1)
+        patch.setattr(vae, "STEPS", 2)
         patch.setattr(vae, "STATISTICS", 1)
         for name, value in {"LINES": 600, "STEPS": 3, "SCENES": 4, "BATCH": 2}.items():
             patch.setattr(text, name, value)
@@ -194,6 +196,7 @@ def test_the_encoder_stands_where_the_decoder_learns_alone(short, tmp_path: Path
 
     def after(steps: int) -> dict[str, torch.Tensor]:
         monkeypatch.setattr(vae, "CURRICULUM", ((steps, 1, 32, 1),))
+        monkeypatch.setattr(vae, "STEPS", steps)
         vae.train(tmp_path / "vae.pt", CPU, math.inf)
         return torch.load(tmp_path / "vae.pt", weights_only=True)["modules"]["vae"]
 
