@@ -17,7 +17,8 @@ SAVE_EVERY = 60.0  # seconds
 LOG_EVERY = 50  # steps
 WARMUP = 100  # steps
 EMA_DECAY = 0.999
-# Of Muon's iteration. Three of its five are enough here, and it is half of what the method costs.
+# Of Newton and Schulz's iteration in a step of Muon: five by default, and a fifth of a step's time
+# with three. Chosen together with the rate (docs/reproduction.md), not by itself.
 NS_STEPS = 3
 
 
