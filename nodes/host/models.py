@@ -27,7 +27,6 @@ from ...fvg_core.errors import ModelMismatchError, WeightsError
 
 _TINY = Path(__file__).resolve().parents[2] / "fvg_core" / "tiny" / "weights"
 TINY_LORAS = _TINY / "loras"
-_VIDEO = "fvg_tiny_video.safetensors"
 _TINY_SHIFT = 3.0  # the host's default for Wan, 8, is for many more pixels
 
 
@@ -128,8 +127,8 @@ def own_settings(model, cfg: float, shift: float, *, pair: bool) -> tuple[float,
 def load_tiny_world():
     """(video MODEL, image MODEL, CLIP, VAE) through the host's own loaders."""
     return (
-        _load(_VIDEO, _transformer),
-        _load("fvg_tiny_image.safetensors", _image_model),
+        _load("fvg_tiny_video.safetensors", _transformer),
+        _load("fvg_tiny_image.safetensors", _transformer),
         _load("fvg_tiny_text_encoder.safetensors", _clip),
         _load("fvg_tiny_vae.safetensors", _vae),
     )
@@ -174,23 +173,6 @@ def _tiny_transformer(path: str, disable_dynamic: bool = False):
     model = comfy.sd.load_diffusion_model(path, disable_dynamic=disable_dynamic)
     model.model.model_sampling.set_parameters(shift=_TINY_SHIFT)
     model.cached_patcher_init = (_tiny_transformer, (path,))
-    return model
-
-
-def _image_model(path: str, state: dict, metadata: dict):
-    """A model of its own, or the video model with other ends, for patches of 1 x 1, and a LoRA in
-    its blocks."""
-    if "blocks.0.self_attn.q.weight" in state:
-        return _transformer(path, state, metadata)
-    lora = {k: v for k, v in state.items() if k.startswith("diffusion_model.")}
-    video = comfy.utils.load_torch_file(str(_TINY / _VIDEO), safe_load=True)
-    ends = {k: v for k, v in state.items() if k not in lora}
-    model = comfy.sd.load_diffusion_model_state_dict({**video, **ends}, metadata=metadata)
-    model.model.model_sampling.set_parameters(shift=_TINY_SHIFT)
-    _set_preview_colors(model, metadata)
-    model = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0]
-    if not model.patches:  # the host only logs keys that it does not know
-        raise ValueError("it holds no LoRA of the video model")
     return model
 
 
