@@ -49,8 +49,8 @@ class Pipeline:
         elif stage == "text":
             text.train(self._checkpoint("text"), self._pieces(), self.device, self.seconds)
         elif stage == "data":
-            self._samples("clips")
-            self._samples("stills")
+            self._samples("clips", self.shards)
+            self._samples("stills", self.shards)
         else:
             self._transformer(stage, self.seconds)
 
@@ -89,7 +89,8 @@ class Pipeline:
         pieces = encoder.pieces.serialized_model_proto()
         tensors = export.text_to_host(encoder.model, pieces)
         write("text_encoder", tensors, recipes["text"], config=config)
-        colors = preview_colors(trained.cpu(), self._samples("stills").z)
+        stills = self._samples("stills", 1)
+        colors = preview_colors(trained.cpu(), stills.z)
         for kind, model in models.items():
             tensors = export.transformer_to_host(model.state_dict())
             host = {"transformer": export.wan_config(dit.RECIPES[kind].config)}
@@ -167,11 +168,12 @@ class Pipeline:
             f"Run it first: python -m fvg_core.tiny train --stage {stage}."
         )
 
-    def _samples(self, kind: str) -> data.Drawn:
-        return data.samples(kind, self._vae, self.work, self.shards, self.device)
+    def _samples(self, kind: str, shards: int) -> data.Drawn:
+        return data.samples(kind, self._vae, self.work, shards, self.device)
 
     def _transformer(self, kind: str, seconds: float) -> nn.Module:
-        samples = lambda: self._samples("clips" if kind == "video" else "stills")
+        drawn = "clips" if kind == "video" else "stills"
+        samples = lambda: self._samples(drawn, self.shards)
         return dit.train(
             kind, samples, self._text, self._checkpoint(kind), self.device,
             seconds=seconds, steps=self.steps, batch=self.batch,
