@@ -35,7 +35,7 @@ REWRITER, GENERATOR, SCORER, PICKER, SAMPLER = (
     "FVGAnchorPicker",
     "FVGAnchoredWanSampler",
 )
-SHOWN_FRAMES = 8
+SHOWN_FRAMES = CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def build(request: Request, info: dict[str, Json]) -> tuple[Json, dict[str, Json
         workflow = set_widgets(workflow, info, REWRITER, prompt=request.prompt)
     for kind in (GENERATOR, SAMPLER):
         workflow = set_widgets(workflow, info, kind, seed=request.seed)
-    workflow = set_widgets(workflow, info, PICKER, policy="best score")  # nobody clicks
+    # Nobody clicks: the scorer chooses, and among more than a person would want to look at.
+    workflow = set_widgets(workflow, info, PICKER, policy="best score")
+    workflow = set_widgets(workflow, info, GENERATOR, candidates=CANDIDATES)
     fvg = to_prompt(workflow, info)
     prompt = with_plain_t2v(fvg, "fvg/plain")
     for node in set(prompt) - set(fvg):

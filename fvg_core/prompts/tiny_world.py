@@ -1,7 +1,7 @@
 """Prompts in the tiny world's own words ("a red ball moves right on a gray background"), exactly.
 
 The first frame is told in the words that the tiny image model is trained on, and leaves room for
-what follows: a mover stands opposite to its motion, what grows is small.
+what follows: a mover stands opposite to its motion and others out of its way, what grows is small.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ _SIZES = {"grows": "small", "shrinks": "large"}  # at t = 0
 _STARTS = {"left": "right", "right": "left", "up": "bottom", "down": "top"}
 _STARTS |= {turn: _STARTS[turn.split(" then ")[1]] for turn in TURNS}
 _STARTS |= {"bounces": "bottom", "sways": "top"}
+# Where an object that needs no place of its own stands out of the way of one that does this. What
+# grows or shrinks is left where the image model puts it: such captions have a size and no place.
+_ASIDE = {"left": "top", "right": "top", "up": "right", "down": "right"}
+_ASIDE |= {turn: _STARTS[turn.split(" then ")[0]] for turn in TURNS}
+_ASIDE |= {"bounces": "right", "sways": "bottom"}
 _TOWARDS = {
     ("left", "right"): ("top", "bottom"),
     ("right", "left"): ("top", "bottom"),
@@ -93,7 +98,9 @@ class Reading:
     def places(self) -> tuple[str | None, ...]:
         """Where each actor has to stand to have room for what it does."""
         does = tuple(a.does for a in self.prompt.actors)
-        starts = _TOWARDS.get(does) or [_STARTS.get(each) for each in does]
+        aside = next((_ASIDE[each] for each in does if each in _ASIDE), None)
+        others = {each: aside for each in does if each not in _SIZES}
+        starts = _TOWARDS.get(does) or [_STARTS.get(each, others.get(each)) for each in does]
         return tuple(start and captions.POSITIONS[start][0] for start in starts)
 
     @property
