@@ -127,7 +127,8 @@ def node(client) -> Node:
 
 def test_the_rules_alone_as_before(node):
     texts, (shown,) = node.run(GEOMETRIC)
-    assert texts[FIRST] == ["a red ball on the left and a blue square on a gray background"]
+    told = "a red ball on the left and a blue square at the top on a gray background"
+    assert texts[FIRST] == [told]
     assert texts[VIDEO] == [GEOMETRIC]
     report = json.loads(texts[REPORT][0])
     assert "Is the ball red?" in [q["question"] for q in report["checklist"]]

@@ -107,7 +107,10 @@ def test_first_frames_are_worded_as_the_image_models_captions_are():
             "a red ball moves right and a blue square stays still on a gray background",
             "a red ball on the left and a blue square at the top on a gray background",
         ),
-        ("a red ball sways, a blue ring rests", "a red ball at the top and a blue ring at the bottom"),
+        (
+            "a red ball sways, a blue ring rests",
+            "a red ball at the top and a blue ring at the bottom",
+        ),
         (
             "a red ball slides right, then rises while a blue ring rests",
             "a red ball at the bottom and a blue ring on the left",
