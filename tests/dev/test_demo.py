@@ -79,7 +79,7 @@ def test_demo_leaves_its_files_and_nothing_else(
         assert sheet.width > 1000
     recipe = json.loads((out / "recipe.json").read_text())
     assert (recipe["prompt"], recipe["seed"], recipe["chosen"]) == (PROMPT, 5, 0)
-    assert recipe["candidate_seeds"] == ["5", "6", "7", "8"]
+    assert recipe["candidate_seeds"] == [str(seed) for seed in range(5, 13)]
     assert "yellow square" in recipe["first_frame_prompt"]
     assert recipe["note"] == ""
     assert recipe["pack"]["weights"]
