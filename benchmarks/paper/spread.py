@@ -110,8 +110,8 @@ def markdown(rows: list[Row]) -> str:
         f"## Table 4: diversity of {count} videos of a prompt",
         "",
         "Mean distance of pairs of videos: root mean square of the differences of pixels (0 to 1), "
-        f"without frame 0. *Right*: of those that score {RIGHT} or more, where there are two. ± 95% "
-        f"over {counted(len(rows), 'prompt')}.",
+        f"without frame 0. *Right*: of those that score {RIGHT} or more, where there are two. "
+        f"± 95% over {counted(len(rows), 'prompt')}.",
         "",
         "| | all | right | prompts with two right |",
         "|---|---|---|---|",

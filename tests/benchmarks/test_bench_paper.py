@@ -33,6 +33,7 @@ from fvg_core.errors import BatchError
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import motion_text, prompt_spans, text
 from fvg_core.tiny.scenes import sample_scene
+from fvg_core.tiny.scorer import RIGHT
 from fvg_core.tiny.words import Actor, Prompt
 
 STEPS = (50, 15)
@@ -270,6 +271,7 @@ def test_deviations_are_of_the_mean_and_within_prompts():
     page = spread.markdown(found)
     assert "| average | 0.3000 | 0.1000 | 3.0x | 9.1x |" in page  # as the paper says of itself
     assert "| T2V, wordings | 0.110 ± " in page
+    assert f"that score {RIGHT} or more" in page
 
 
 def test_diversity_is_the_mean_distance_of_pairs():

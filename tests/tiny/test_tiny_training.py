@@ -209,7 +209,7 @@ def test_the_encoder_stands_where_the_decoder_learns_alone(short, tmp_path: Path
 
 
 def test_what_is_shown_is_of_the_latents_own_frames_and_places(trained: Pipeline):
-    found = trained._samples("clips")
+    found = trained._samples("clips", trained.shards)
     scene = data.clip_scene(1)
     covered = presence([scene], data.CELLS)[0]
     assert found.shown[1].shape == (found.z.shape[2], *covered.shape[1:])
@@ -242,7 +242,7 @@ def test_the_blocks_learn_to_say_what_is_there(
     monkeypatch.setattr(loop, "WARMUP", 1)
     monkeypatch.setattr(loop, "LOG_EVERY", 5)
     monkeypatch.setitem(dit.RECIPES, "image", replace(dit.RECIPES["image"], lr=2e-2))
-    samples = lambda: trained._samples("stills")
+    samples = lambda: trained._samples("stills", trained.shards)
     given = {"seconds": math.inf, "steps": 20}
     dit.train("image", samples, trained._text, tmp_path / "image.pt", CPU, **given)
     losses = [float(x) for x in re.findall(r"loss ([0-9.]+)", capsys.readouterr().out)]
