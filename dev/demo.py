@@ -35,7 +35,8 @@ REWRITER, GENERATOR, SCORER, PICKER, SAMPLER = (
     "FVGAnchorPicker",
     "FVGAnchoredWanSampler",
 )
-SHOWN_FRAMES = CANDIDATES = 8
+SHOWN_FRAMES = 8
+CANDIDATES = 8
 
 
 @dataclass(frozen=True)

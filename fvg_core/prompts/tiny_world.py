@@ -99,9 +99,8 @@ class Reading:
         """Where each actor has to stand to have room for what it does."""
         does = tuple(a.does for a in self.prompt.actors)
         aside = next((_ASIDE[each] for each in does if each in _ASIDE), None)
-        others = {each: aside for each in does if each not in _SIZES}
-        starts = _TOWARDS.get(does) or [_STARTS.get(each, others.get(each)) for each in does]
-        return tuple(start and captions.POSITIONS[start][0] for start in starts)
+        starts = [_STARTS.get(each, None if each in _SIZES else aside) for each in does]
+        return tuple(start and captions.POSITIONS[start][0] for start in _TOWARDS.get(does, starts))
 
     @property
     def added(self) -> list[str]:
