@@ -103,10 +103,11 @@ def test_several_anchors_and_videos(runner):
 
 @pytest.mark.parametrize("frame", ["first", "last"])
 def test_plain_tensors_give_the_same_video(runner, frame):
-    """Two calls of the bare model for each step, and noise that is added by hand."""
+    """Two calls of the bare model for each step, and noise that is added by hand. Three steps: each
+    late one makes some five times as much of what two calls and one batch round differently."""
     graph, result = world(2, frame=frame), runner.name()
     sigmas = [
-        graph.add("BasicScheduler", model=graph.model, scheduler="simple", steps=5, denoise=1.0), 0
+        graph.add("BasicScheduler", model=graph.model, scheduler="simple", steps=3, denoise=1.0), 0
     ]  # fmt: skip
     reference = graph.add(
         "FVGReferenceEuler", model=graph.model, positive=graph.positive, negative=graph.negative,
@@ -116,8 +117,7 @@ def test_plain_tensors_give_the_same_video(runner, frame):
     graph.save([reference, 0], result)
     outcome = runner.finish(graph, sigmas=sigmas, cfg=3.0)
     ours, theirs = map(normalised, (outcome.final, runner.latent(result)))
-    # One batch and two calls round differently, and the trained model makes more of it: 5e-5 here.
-    assert (ours - theirs).abs().max() <= 5e-4 * theirs.abs().max()
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
 def test_a_softened_anchor(runner):
