@@ -91,13 +91,14 @@ class Client:
 
 
 @contextlib.contextmanager
-def servers(install: Install, base: Path, count: int) -> Iterator[list[ComfyServer]]:
+def servers(
+    install: Install, base: Path, count: int, custom_nodes: Sequence[Path] = ()
+) -> Iterator[list[ComfyServer]]:
     """`count` servers, each with folders, database and user of its own."""
+    options = {"only_pack": True, "env": ONE_THREAD, "custom_nodes": custom_nodes}
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(
-                ComfyServer(install, base / f"server{i}", only_pack=True, env=ONE_THREAD)
-            )
+            stack.enter_context(ComfyServer(install, base / f"server{i}", **options))
             for i in range(count)
         ]
 

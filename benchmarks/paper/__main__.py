@@ -9,7 +9,9 @@ the plan, the weights or the sampling have changed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import os
 import signal
 import sys
 import tempfile
@@ -18,29 +20,31 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from benchmarks.batch_runs import servers
 from benchmarks.machine import describe
 from benchmarks.paper import cost, goals, pictures, run, spread, tables
 from benchmarks.steps import PACKS
 from dev.host import prepare
 from dev.recipe import describe_pack
-from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.errors import FVGError
 
+MOST_WORKERS = 4  # by default
 
-def measure(folder: Path, plan: run.Plan) -> dict[str, Any]:
-    """Everything of a plan; rows and costs are kept in `folder` as they come."""
+
+def measure(folder: Path, plan: run.Plan, workers: int) -> dict[str, Any]:
+    """Everything of a plan, by `workers` servers; rows and costs are kept in `folder` as they
+    come."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as base,
-        ComfyServer(prepare(), Path(base), custom_nodes=[PACKS], only_pack=True) as server,
-        ComfyClient(server.url) as client,
-    ):
-        costs = run.known_cost(client, folder / "cost.json", plan)
+    with contextlib.ExitStack() as stack:
+        base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        running = stack.enter_context(servers(prepare(), base, workers, custom_nodes=[PACKS]))
+        clients = [stack.enter_context(ComfyClient(server.url)) for server in running]
+        costs = run.known_cost(clients[0], folder / "cost.json", plan)
         todo = run.items(plan.prompts)
-        rows = run.collect(client, run.judge_ways, folder / "ways.jsonl", todo, plan)
+        rows = run.collect(clients, run.judge_ways, folder / "ways.jsonl", todo, plan)
         todo = run.items(plan.spread)
-        spreads = run.collect(client, run.judge_spread, folder / "spread.jsonl", todo, plan)
+        spreads = run.collect(clients, run.judge_spread, folder / "spread.jsonl", todo, plan)
     return {"ways": rows, "spread": spreads, "cost": costs}
 
 
@@ -76,6 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few prompts, one seed, two steps")
     parser.add_argument("--prompts", type=int, help="of each category, in place of the plan")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(os.cpu_count() or 1, MOST_WORKERS),
+        help="servers of one thread each, with some 1.5 GB of memory each",
+    )
     parser.add_argument("--out", type=Path, help="folder in place of benchmarks/results/<date>/...")
     options = parser.parse_args()
     plan = run.QUICK if options.quick else run.FULL
@@ -85,7 +95,7 @@ def main() -> None:
     folder = options.out or place(name, date)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are stopped
     try:
-        found = measure(folder, plan)
+        found = measure(folder, plan, options.workers)
     except FVGError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from dataclasses import replace
 from hashlib import sha256
 
@@ -310,15 +311,62 @@ def test_rows_are_kept_and_half_ones_made_again(tmp_path):
         return {"prompt": item.words.original}
 
     path = tmp_path / "ways.jsonl"
-    rows = run.collect(None, judge, path, run.items(1), run.QUICK)
+    rows = run.collect([None], judge, path, run.items(1), run.QUICK)
     assert len(rows) == len(made) == 7
     path.write_text(path.read_text()[:-20])  # as a kill leaves it
-    again = run.collect(None, judge, path, run.items(1), run.QUICK)
+    again = run.collect([None], judge, path, run.items(1), run.QUICK)
     assert again == rows
     assert made[7:] == [(CATEGORIES[-1], 0)]
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
     with pytest.raises(BatchError, match="another plan"):
-        run.collect(None, judge, path, run.items(1), replace(run.QUICK, seeds=9))
+        run.collect([None], judge, path, run.items(1), replace(run.QUICK, seeds=9))
+
+
+def test_clients_work_at_once_and_rows_keep_their_order(tmp_path):
+    both, held = threading.Barrier(2), set()
+
+    def judge(client, item, plan, folder):
+        assert client not in held
+        held.add(client)
+        both.wait(10)  # alone it would wait in vain
+        held.remove(client)
+        both.wait(10)
+        return {"prompt": item.words.original}
+
+    todo = run.items(2)
+    rows = run.collect(["one", "two"], judge, tmp_path / "ways.jsonl", todo, run.QUICK)
+    assert [(row["category"], row["index"]) for row in rows] == [
+        (i.category, i.index) for i in todo
+    ]
+
+
+class Interruptible:
+    """A client whose server may be told to stop."""
+
+    def __init__(self) -> None:
+        self.interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+
+def test_a_row_that_fails_interrupts_the_others_and_leaves_what_is_done(tmp_path):
+    failing = CATEGORIES[-1]
+    begun = threading.Barrier(2)
+
+    def judge(client, item, plan, folder):
+        if item.category in CATEGORIES[-2:]:
+            begun.wait(10)
+            if item.category != failing:
+                assert client.interrupted.wait(10)
+            raise BatchError(f"no {item.category}")
+        return {"prompt": item.words.original}
+
+    path, clients = tmp_path / "ways.jsonl", [Interruptible(), Interruptible()]
+    with pytest.raises(BatchError, match=failing):
+        run.collect(clients, judge, path, run.items(1), run.QUICK)
+    kept = {row["category"] for row in run.known_rows(path, run.QUICK)}
+    assert kept == set(CATEGORIES[:-2])
 
 
 @pytest.mark.parametrize("other", ["plan", "weights", "sampling", "image_sampling"])
@@ -330,7 +378,7 @@ def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, oth
     monkeypatch.setattr(run, "WEIGHTS", weights)
     ways, costs = tmp_path / "ways.jsonl", tmp_path / "cost.json"
     judge = lambda client, item, plan, folder: {"prompt": item.words.original}
-    rows = run.collect(None, judge, ways, run.items(1), plan)
+    rows = run.collect([None], judge, ways, run.items(1), plan)
     costs.write_text(json.dumps({"head": run.head_of(plan), "seconds": {}}))
     assert run.known_rows(ways, plan) == rows
     assert run.known_cost(None, costs, plan)["seconds"] == {}
