@@ -88,6 +88,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="folder in place of benchmarks/results/<date>/...")
     options = parser.parse_args()
+    if options.workers < 1:
+        parser.error(f"--workers {options.workers}: at least one server is needed")
     plan = run.QUICK if options.quick else run.FULL
     plan = replace(plan, prompts=options.prompts or plan.prompts)
     date = datetime.date.today().isoformat()
