@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
-import threading
 from dataclasses import replace
-from hashlib import sha256
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import report
 from benchmarks.paper import cost, goals, pictures, run, spread
-from benchmarks.paper.__main__ import page, place
+from benchmarks.paper.__main__ import page
 from benchmarks.paper.graphs import ways_graph
 from benchmarks.paper.tables import (
     MAIN,
@@ -27,10 +23,8 @@ from benchmarks.paper.tables import (
     text_of,
     values,
 )
-from benchmarks.paper.ways import ALL_STEPS, FVG, LORA, NOISED, T2V, WAYS, Words, cells, key
-from dev.recipe import weight_hashes
+from benchmarks.paper.ways import ALL_STEPS, FVG, NOISED, T2V, WAYS, Words, cells, key
 from fvg_core.categories import CATEGORIES
-from fvg_core.errors import BatchError
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import motion_text, prompt_spans, text
 from fvg_core.tiny.scenes import sample_scene
@@ -301,118 +295,3 @@ def test_costs_add_up():
     seconds = {"T2V/50": [4.0, 4.0], "FVG/15": [2.0, 2.0]}
     page = cost.markdown({"flops of one call": PARTS, "seconds": seconds})
     assert "2.00 (2.00 to 2.00, n=2) (paper: 2.1)" in page
-
-
-def test_rows_are_kept_and_half_ones_made_again(tmp_path):
-    made = []
-
-    def judge(client, item, plan, folder):
-        made.append((item.category, item.index))
-        return {"prompt": item.words.original}
-
-    path = tmp_path / "ways.jsonl"
-    rows = run.collect([None], judge, path, run.items(1), run.QUICK)
-    assert len(rows) == len(made) == 7
-    path.write_text(path.read_text()[:-20])  # as a kill leaves it
-    again = run.collect([None], judge, path, run.items(1), run.QUICK)
-    assert again == rows
-    assert made[7:] == [(CATEGORIES[-1], 0)]
-    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
-    with pytest.raises(BatchError, match="another plan"):
-        run.collect([None], judge, path, run.items(1), replace(run.QUICK, seeds=9))
-
-
-def test_clients_work_at_once_and_rows_keep_their_order(tmp_path):
-    both, held = threading.Barrier(2), set()
-
-    def judge(client, item, plan, folder):
-        assert client not in held
-        held.add(client)
-        both.wait(10)  # alone it would wait in vain
-        held.remove(client)
-        both.wait(10)
-        return {"prompt": item.words.original}
-
-    todo = run.items(2)
-    rows = run.collect(["one", "two"], judge, tmp_path / "ways.jsonl", todo, run.QUICK)
-    assert [(row["category"], row["index"]) for row in rows] == [
-        (i.category, i.index) for i in todo
-    ]
-
-
-class Interruptible:
-    """A client whose server may be told to stop."""
-
-    def __init__(self) -> None:
-        self.interrupted = threading.Event()
-
-    def interrupt(self) -> None:
-        self.interrupted.set()
-
-
-def test_a_row_that_fails_interrupts_the_others_and_leaves_what_is_done(tmp_path):
-    failing = CATEGORIES[-1]
-    begun = threading.Barrier(2)
-
-    def judge(client, item, plan, folder):
-        if item.category in CATEGORIES[-2:]:
-            begun.wait(10)
-            if item.category != failing:
-                assert client.interrupted.wait(10)
-            raise BatchError(f"no {item.category}")
-        return {"prompt": item.words.original}
-
-    path, clients = tmp_path / "ways.jsonl", [Interruptible(), Interruptible()]
-    with pytest.raises(BatchError, match=failing):
-        run.collect(clients, judge, path, run.items(1), run.QUICK)
-    kept = {row["category"] for row in run.known_rows(path, run.QUICK)}
-    assert kept == set(CATEGORIES[:-2])
-
-
-@pytest.mark.parametrize("other", ["plan", "weights", "sampling", "image_sampling"])
-def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, other):
-    """What a run before kept is taken, and refused once anything it was made with has changed."""
-    plan, weights = run.QUICK, tmp_path / "weights"
-    (weights / "loras").mkdir(parents=True)
-    (weights / "loras" / LORA).write_bytes(b"first training")
-    monkeypatch.setattr(run, "WEIGHTS", weights)
-    ways, costs = tmp_path / "ways.jsonl", tmp_path / "cost.json"
-    judge = lambda client, item, plan, folder: {"prompt": item.words.original}
-    rows = run.collect([None], judge, ways, run.items(1), plan)
-    costs.write_text(json.dumps({"head": run.head_of(plan), "seconds": {}}))
-    assert run.known_rows(ways, plan) == rows
-    assert run.known_cost(None, costs, plan)["seconds"] == {}
-    kept = ways.read_bytes()
-    if other == "plan":
-        plan = replace(plan, clocked=9)
-    elif other == "weights":
-        (weights / "loras" / LORA).write_bytes(b"second training")
-    else:
-        monkeypatch.setitem(getattr(run, other.upper()), "cfg", 7.5)
-    for known, path in ((run.known_rows, ways), (lambda p, q: run.known_cost(None, p, q), costs)):
-        with pytest.raises(BatchError, match=f"{path.name} was begun with another {other}: "):
-            known(path, plan)
-    assert ways.read_bytes() == kept
-    costs.write_text('{"seconds": {}}')  # of no known make
-    with pytest.raises(BatchError, match="another plan, weights, sampling, image_sampling"):
-        run.known_cost(None, costs, plan)
-
-
-def test_a_weights_file_is_known_by_its_place_and_content(tmp_path):
-    (tmp_path / "loras").mkdir()
-    for name in ("a.safetensors", "loras/a.safetensors", "loras/notes.txt"):
-        (tmp_path / name).write_bytes(name.encode())
-    found = weight_hashes(tmp_path)
-    assert list(found) == ["a.safetensors", "loras/a.safetensors"]
-    assert found["loras/a.safetensors"] == sha256(b"loras/a.safetensors").hexdigest()
-
-
-def test_a_run_goes_on_in_its_folder_on_another_day(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    new = tmp_path / "2026-01-03" / "paper"
-    assert place("paper", "2026-01-03") == new
-    for date in ("2026-01-01", "2026-01-02"):
-        (tmp_path / date / "paper").mkdir(parents=True)
-        assert place("paper", "2026-01-03") == tmp_path / date / "paper"
-        (tmp_path / date / "paper" / "paper.md").touch()
-    assert place("paper", "2026-01-03") == new
