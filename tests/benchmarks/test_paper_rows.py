@@ -67,19 +67,20 @@ class Interruptible:
 
 def test_a_row_that_fails_interrupts_the_others_and_leaves_what_is_done(tmp_path):
     failing = CATEGORIES[-1]
-    begun = threading.Barrier(2)
+    begun, told = threading.Barrier(2), []
 
     def judge(client, item, plan, folder):
         if item.category in CATEGORIES[-2:]:
             begun.wait(10)
             if item.category != failing:
-                assert client.interrupted.wait(10)
+                told.append(client.interrupted.wait(10))
             raise BatchError(f"no {item.category}")
         return {"prompt": item.words.original}
 
     path, clients = tmp_path / "ways.jsonl", [Interruptible(), Interruptible()]
     with pytest.raises(BatchError, match=failing):
         run.collect(clients, judge, path, run.items(1), run.QUICK)
+    assert told == [True]
     kept = {row["category"] for row in run.known_rows(path, run.QUICK)}
     assert kept == set(CATEGORIES[:-2])
 
