@@ -19,16 +19,21 @@ from .loop import cosine, run
 
 # (steps, clip frames, side in pixels, batch): short and small first, since most of the work is the
 # same everywhere; whole clips last. The batch is that of one of two processes.
-CURRICULUM = (
+TOGETHER = (
     (700, 1, 32, 16),
     (1100, 5, 32, 5),
     (2300, FRAMES, 32, 2),
     (500, FRAMES, SIZE, 1),
-    (900, FRAMES, SIZE, 1),
 )
-# In the last part the decoder learns alone: latents that were made before it stay as they are.
-DECODER_ALONE = sum(steps for steps, *_ in CURRICULUM[:-1])
-STEPS = DECODER_ALONE + CURRICULUM[-1][0]
+# Then the decoder learns alone: latents that were made before stay as they are.
+ALONE = (
+    (900, FRAMES, SIZE, 1),
+    (700, FRAMES, 32, 4),
+    (200, FRAMES, SIZE, 1),
+)
+CURRICULUM = TOGETHER + ALONE
+DECODER_ALONE = sum(steps for steps, *_ in TOGETHER)
+STEPS = sum(steps for steps, *_ in CURRICULUM)
 BASE_DIM = 16
 LR = 1.5e-3
 KL_WEIGHT = 1.25e-4
