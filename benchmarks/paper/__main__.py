@@ -3,7 +3,8 @@
 Tables 1, 2, 4, 5 and 7, sections 4.1 and 6.1, and the cost of a video, all through a real ComfyUI
 on held-out prompts and scored from pixels. Writes `benchmarks/results/<date>/paper/`: page, plots,
 contact sheets, raw scores, settings and the commit. Interrupt and run again: it goes on, unless
-the plan, the weights or the sampling have changed.
+seeds, steps, weights or sampling have changed. `--out` the folder of a finished run and more
+`--prompts`: what is there is not made again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import signal
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def main() -> None:
         "machine": describe(prepare()),
         "commit": describe_pack()["commit"],
         **run.head_of(plan),
+        "plan": asdict(plan),
     }
     pictures.draw(found["ways"], plan.steps, folder)
     text = page(found, record, plan)

@@ -157,9 +157,11 @@ def names_all(first_frame: str, prompt: Prompt) -> bool:
 
 
 def head_of(plan: Plan) -> dict[str, Any]:
-    """What everything that is put into one page must have in common, as JSON gives it back."""
+    """What everything that is put into one page must have in common, as JSON gives it back. Not
+    the numbers of prompts: more can be asked for later, and rows of others are left out."""
+    counts = {"prompts", "spread"}
     head = {
-        "plan": asdict(plan),
+        "plan": {name: value for name, value in asdict(plan).items() if name not in counts},
         "weights": weight_hashes(WEIGHTS),
         "sampling": SAMPLING,
         "image_sampling": IMAGE_SAMPLING,

@@ -37,6 +37,23 @@ def test_rows_are_kept_and_half_ones_made_again(tmp_path):
         run.collect([None], judge, path, run.items(1), replace(run.QUICK, seeds=9))
 
 
+def test_more_or_fewer_prompts_take_the_rows_that_are_there(tmp_path):
+    made = []
+
+    def judge(client, item, plan, folder):
+        made.append((item.category, item.index))
+        return {"prompt": item.words.original}
+
+    path = tmp_path / "ways.jsonl"
+    rows = {
+        count: run.collect([None], judge, path, run.items(count), replace(run.QUICK, prompts=count))
+        for count in (2, 3, 1)
+    }
+    assert len(made) == len(set(made)) == 21
+    assert rows[3][:14] == rows[2]
+    assert rows[1] == rows[2][:7]
+
+
 def test_clients_work_at_once_and_rows_keep_their_order(tmp_path):
     both, held = threading.Barrier(2), set()
 
