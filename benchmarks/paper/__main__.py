@@ -92,7 +92,8 @@ def main() -> None:
     if options.workers < 1:
         parser.error(f"--workers {options.workers}: at least one server is needed")
     plan = run.QUICK if options.quick else run.FULL
-    plan = replace(plan, prompts=options.prompts or plan.prompts)
+    count = options.prompts or plan.prompts
+    plan = replace(plan, prompts=count, spread=min(count, plan.spread))
     date = datetime.date.today().isoformat()
     name = "paper-quick" if options.quick else "paper"
     folder = options.out or place(name, date)
