@@ -3,7 +3,7 @@
 Tables 1, 2, 4, 5 and 7, sections 4.1 and 6.1, and the cost of a video, all through a real ComfyUI
 on held-out prompts and scored from pixels. Writes `benchmarks/results/<date>/paper/`: page, plots,
 contact sheets, raw scores, settings and the commit. Interrupt and run again: it goes on, unless
-seeds, steps, weights or sampling have changed. `--out` the folder of a finished run and more
+seeds, steps, weights, words or sampling have changed. `--out` the folder of a finished run and more
 `--prompts`: what is there is not made again.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import random
@@ -10,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -163,10 +164,18 @@ def head_of(plan: Plan) -> dict[str, Any]:
     head = {
         "plan": {name: value for name, value in asdict(plan).items() if name not in counts},
         "weights": weight_hashes(WEIGHTS),
+        "words": words_hash(),
         "sampling": SAMPLING,
         "image_sampling": IMAGE_SAMPLING,
     }
     return json.loads(json.dumps(head))
+
+
+def words_hash() -> str:
+    """Changes with the wording of any prompt, or with what the rewriter makes of it."""
+    words = [item.words for item in items(FULL.prompts)]
+    said = [(*astuple(each), rewrite(each.original).first_frame_prompt) for each in words]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def require_head(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:

@@ -33,11 +33,11 @@ _SIZES = {"grows": "small", "shrinks": "large"}  # at t = 0
 _STARTS = {"left": "right", "right": "left", "up": "bottom", "down": "top"}
 _STARTS |= {turn: _STARTS[turn.split(" then ")[1]] for turn in TURNS}
 _STARTS |= {"bounces": "bottom", "sways": "top"}
-# Where an object that needs no place of its own stands out of the way of one that does this. What
-# grows or shrinks is left where the image model puts it: such captions have a size and no place.
+# Where an object that needs no place of its own stands out of the way of one that does this.
 _ASIDE = {"left": "top", "right": "top", "up": "right", "down": "right"}
 _ASIDE |= {turn: _STARTS[turn.split(" then ")[0]] for turn in TURNS}
 _ASIDE |= {"bounces": "right", "sways": "bottom"}
+_APART = ("left", "right", "top", "bottom")  # where objects stand that nothing asks a place for
 _TOWARDS = {
     ("left", "right"): ("top", "bottom"),
     ("right", "left"): ("top", "bottom"),
@@ -96,11 +96,17 @@ class Reading:
 
     @property
     def places(self) -> tuple[str | None, ...]:
-        """Where each actor has to stand to have room for what it does."""
+        """Where each actor stands: with room for what it does, and else apart from the others. Told
+        no place, the image model draws two things as one, or one twice. None beside several of a
+        kind, which have no place."""
         does = tuple(a.does for a in self.prompt.actors)
         aside = next((_ASIDE[each] for each in does if each in _ASIDE), None)
-        starts = [_STARTS.get(each, None if each in _SIZES else aside) for each in does]
-        return tuple(start and captions.POSITIONS[start][0] for start in _TOWARDS.get(does, starts))
+        starts = list(_TOWARDS.get(does, [_STARTS.get(each, aside) for each in does]))
+        many = any(a.count > 1 for a in self.prompt.actors)
+        if len(does) > 1 and not many and not self.prompt.relation:
+            free = iter([place for place in _APART if place not in starts])
+            starts = [start or next(free, None) for start in starts]
+        return tuple(start and captions.POSITIONS[start][0] for start in starts)
 
     @property
     def added(self) -> list[str]:

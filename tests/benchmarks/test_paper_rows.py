@@ -102,7 +102,7 @@ def test_a_row_that_fails_interrupts_the_others_and_leaves_what_is_done(tmp_path
     assert kept == set(CATEGORIES[:-2])
 
 
-@pytest.mark.parametrize("other", ["plan", "weights", "sampling", "image_sampling"])
+@pytest.mark.parametrize("other", ["plan", "weights", "words", "sampling", "image_sampling"])
 def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, other):
     """What a run before kept is taken, and refused once anything it was made with has changed."""
     plan, weights = run.QUICK, tmp_path / "weights"
@@ -120,6 +120,9 @@ def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, oth
         plan = replace(plan, clocked=9)
     elif other == "weights":
         (weights / "loras" / LORA).write_bytes(b"second training")
+    elif other == "words":
+        rewritten = replace(run.rewrite("a red ball"), first_frame_prompt="another rewriter's")
+        monkeypatch.setattr(run, "rewrite", lambda prompt: rewritten)
     else:
         monkeypatch.setitem(getattr(run, other.upper()), "cfg", 7.5)
     for known, path in ((run.known_rows, ways), (lambda p, q: run.known_cost(None, p, q), costs)):
@@ -127,7 +130,7 @@ def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, oth
             known(path, plan)
     assert ways.read_bytes() == kept
     costs.write_text('{"seconds": {}}')  # of no known make
-    with pytest.raises(BatchError, match="another plan, weights, sampling, image_sampling"):
+    with pytest.raises(BatchError, match="another plan, weights, words, sampling, image_sampling"):
         run.known_cost(None, costs, plan)
 
 

@@ -79,10 +79,14 @@ def test_the_checks_pass_and_the_report_names_who_is_there(asked, seed):
 
 
 def pattern(text: str) -> str:
-    """A caption without what any other object could have as well: kinds and the ground."""
+    """A caption without what any other object could have as well: kinds, places and the ground."""
     nouns = sorted({n for each in captions.NOUNS.values() for n in each}, key=len, reverse=True)
     plurals = [captions.PLURALS.get(n, f"{n}s") for n in nouns]
     text = re.sub(rf"\b({'|'.join(COLORS)}) ({'|'.join([*plurals, *nouns])})\b", "X", text)
+    places = sorted(
+        {p for said in captions.POSITIONS.values() for p in said}, key=len, reverse=True
+    )
+    text = re.sub("|".join(places), "P", text)
     return re.sub(r"\b(two|three|four|five)\b", "N", GROUND.sub("", text)).strip(" ,")
 
 
@@ -124,13 +128,20 @@ def test_first_frames_are_worded_as_the_image_models_captions_are():
         ),
         (
             "a blue cross changes from blue to green and a red hoop rests",
-            "a blue cross and a red hoop",
+            "a blue cross on the left and a red hoop on the right",
         ),
-        ("a red ring rests and a blue box turns white", "a blue box and a red ring"),
+        (
+            "a red ring rests and a blue box turns white",
+            "a blue box on the left and a red ring on the right",
+        ),
         ("a red ball expands", "a small red ball"),
         (
             "a white plus sign contracts, a red ball hops up and down",
-            "a large white plus sign and a red ball at the bottom",
+            "a large white plus sign on the right and a red ball at the bottom",
+        ),
+        (
+            "a red ball drifts slowly, a blue ring drifts slowly and a white cross floats about",
+            "a red ball on the left, a blue ring on the right and a white cross at the top",
         ),
         ("two red boxes and a blue ball", "two red boxes and a blue ball"),
         ("a red ball stays left of a blue ring", "a red ball to the left of a blue ring"),
@@ -182,5 +193,5 @@ def test_what_was_taken_out_and_put_in_is_told():
     report = rewrite("a red ball grows and a blue ring moves left").report
     assert (report["removed"], report["added"]) == (
         ["grows", "moves left"],
-        ["small", "on the right"],
+        ["small", "at the top", "on the right"],
     )
