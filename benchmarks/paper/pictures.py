@@ -45,7 +45,7 @@ def _bars(rows: list[Row], steps: tuple[int, ...], path: Path) -> Path:
     axes.set_xticks(range(len(present) + 1), [*(c.replace("_", "\n") for c in present), "average"])
     axes.set_ylabel("score")
     axes.set_ylim(0, 1)
-    axes.legend(fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=8, frameon=False)
     return _saved(figure, path)
 
 

@@ -50,8 +50,8 @@ class Plan:
     clocked: int
 
 
-# On one CPU core a prompt takes 94 s of the full plan and 33 s of the quick one, and of Tables 4
-# and 5 about 55 and 29 s: on two cores 1.9 hours and 12 minutes.
+# On one CPU core a prompt takes 120 s of the full plan and 34 s of the quick one, and of Tables 4
+# and 5 about 60 and 29 s: on two cores 2.4 hours and 12 minutes.
 FULL = Plan(prompts=16, seeds=3, steps=ALL_STEPS, spread=8, repeats=5, clocked=8)
 QUICK = Plan(prompts=5, seeds=1, steps=(50, 15), spread=1, repeats=3, clocked=3)
 
