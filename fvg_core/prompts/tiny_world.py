@@ -1,7 +1,8 @@
 """Prompts in the tiny world's own words ("a red ball moves right on a gray background"), exactly.
 
 The first frame is told in the words that the tiny image model is trained on, and leaves room for
-what follows: a mover stands opposite to its motion and others out of its way, what grows is small.
+what follows: a mover stands opposite to its motion and others out of its way or apart, what grows
+is small.
 """
 
 from __future__ import annotations
