@@ -18,38 +18,37 @@ from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
 
 
-def test_rows_are_kept_and_half_ones_made_again(tmp_path):
-    made = []
+class Judge:
+    """Makes rows, and knows which."""
 
-    def judge(client, item, plan, folder):
-        made.append((item.category, item.index))
+    def __init__(self) -> None:
+        self.made: list[tuple[str, int]] = []
+
+    def __call__(self, client, item, plan, folder) -> dict:
+        self.made.append((item.category, item.index))
         return {"prompt": item.words.original}
 
-    path = tmp_path / "ways.jsonl"
+
+def test_rows_are_kept_and_half_ones_made_again(tmp_path):
+    judge, path = Judge(), tmp_path / "ways.jsonl"
     rows = run.collect([None], judge, path, run.items(1), run.QUICK)
-    assert len(rows) == len(made) == 7
+    assert len(rows) == len(judge.made) == 7
     path.write_text(path.read_text()[:-20])  # as a kill leaves it
     again = run.collect([None], judge, path, run.items(1), run.QUICK)
     assert again == rows
-    assert made[7:] == [(CATEGORIES[-1], 0)]
+    assert judge.made[7:] == [(CATEGORIES[-1], 0)]
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
     with pytest.raises(BatchError, match="another plan"):
         run.collect([None], judge, path, run.items(1), replace(run.QUICK, seeds=9))
 
 
 def test_more_or_fewer_prompts_take_the_rows_that_are_there(tmp_path):
-    made = []
-
-    def judge(client, item, plan, folder):
-        made.append((item.category, item.index))
-        return {"prompt": item.words.original}
-
-    path = tmp_path / "ways.jsonl"
+    judge, path = Judge(), tmp_path / "ways.jsonl"
     rows = {
         count: run.collect([None], judge, path, run.items(count), replace(run.QUICK, prompts=count))
         for count in (2, 3, 1)
     }
-    assert len(made) == len(set(made)) == 21
+    assert len(judge.made) == len(set(judge.made)) == 21
     assert rows[3][:14] == rows[2]
     assert rows[1] == rows[2][:7]
 
@@ -110,8 +109,7 @@ def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, oth
     (weights / "loras" / LORA).write_bytes(b"first training")
     monkeypatch.setattr(run, "WEIGHTS", weights)
     ways, costs = tmp_path / "ways.jsonl", tmp_path / "cost.json"
-    judge = lambda client, item, plan, folder: {"prompt": item.words.original}
-    rows = run.collect([None], judge, ways, run.items(1), plan)
+    rows = run.collect([None], Judge(), ways, run.items(1), plan)
     costs.write_text(json.dumps({"head": run.head_of(plan), "seconds": {}}))
     assert run.known_rows(ways, plan) == rows
     assert run.known_cost(None, costs, plan)["seconds"] == {}
