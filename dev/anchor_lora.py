@@ -20,6 +20,7 @@ from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.graph import set_widgets
 from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.errors import FVGError
+from fvg_core.files import weights_key
 from fvg_core.lora.files import read_lora, save_lora
 from fvg_core.tiny.clips import write_clips
 
@@ -46,6 +47,7 @@ SETTINGS = {
 def run(count: int, steps: int) -> Path:
     """Train, or go on with it. Returns the weights' path."""
     name = f"tiny-{count}"
+    lora = f"{name}-{steps}-{weights_key([VIDEO])}"
     print(f"Writing {count} clips", file=sys.stderr, flush=True)
     write_clips(BASE / "input" / name, count)  # the same bytes each time, unless the world changed
     with (
@@ -54,9 +56,7 @@ def run(count: int, steps: int) -> Path:
     ):
         info = client.object_info()
         workflow = set_widgets(load_workflow(TEMPLATE), info, DATASET, folder=name)
-        workflow = set_widgets(
-            workflow, info, TRAINER, lora_name=f"{name}-{steps}", steps=steps, **SETTINGS
-        )
+        workflow = set_widgets(workflow, info, TRAINER, lora_name=lora, steps=steps, **SETTINGS)
         prompt = to_prompt(workflow, info)
         progress = Progress(prompt)
         try:
@@ -65,7 +65,7 @@ def run(count: int, steps: int) -> Path:
             progress.close()
     reports = [text for out in result.outputs.values() for text in out.get("text", [])]
     print("\n\n".join(reports), file=sys.stderr)
-    trained = read_lora(BASE / "loras" / f"{name}-{steps}.safetensors")
+    trained = read_lora(BASE / "loras" / f"{lora}.safetensors")
     recipe = {"recipe": {**SETTINGS, "steps": steps, "clips": count}}
     metadata = {**trained.metadata, **recipe}
     save_lora(RESULT, trained.tensors, alpha=trained.alpha, metadata=metadata, dtype=torch.float16)

@@ -1,13 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells one of weights from another."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import DataError
+
+_ENDS = 1 << 20  # bytes at either end of a weights file that tell it from another
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -31,6 +35,19 @@ def write_whole(path: Path, content: bytes) -> None:
             f"{error.strerror or error}. {_free(path.parent)}Free some space there and run it "
             "again; what was stored before is kept."
         ) from error
+
+
+def weights_key(paths: Iterable[Path]) -> str:
+    """Names weights by their files' names, sizes and ends, without reading them whole."""
+    digest = hashlib.sha256()
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with open(path, "rb") as file:
+            digest.update(file.read(_ENDS))
+            file.seek(-min(_ENDS, size), os.SEEK_END)
+            digest.update(file.read())
+    return digest.hexdigest()[:16]
 
 
 def _free(folder: Path) -> str:

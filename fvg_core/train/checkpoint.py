@@ -35,6 +35,7 @@ def save_checkpoint(trainer: Trainer, folder: Path, keep: int) -> Path:
         "optimizer": json.dumps(numbers),
         "config": trainer.config.model_dump_json(),
         "dataset": trainer.data.fingerprint,
+        "base": trainer.base,
     }
     try:
         save_file(tensors, part, metadata)
@@ -59,7 +60,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def load_checkpoint(trainer: Trainer, path: Path) -> None:
     """Put a trainer where it was when the checkpoint was written.
 
-    Raises DamagedCheckpointError, and TrainingError for one of other settings or data.
+    Raises DamagedCheckpointError, and TrainingError for one of other settings, data or model.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -119,6 +120,8 @@ def _check_same(trainer: Trainer, path: Path, metadata: dict[str, str]) -> None:
     changed = changed_settings(json.loads(metadata["config"]), trainer.config)
     if metadata["dataset"] != trainer.data.fingerprint:
         changed.append("the dataset")
+    if metadata["base"] != trainer.base:
+        changed.append("the model")
     if changed:
         raise TrainingError(
             f"{path.name} belongs to a run with other settings ({'; '.join(changed)}). Restore "

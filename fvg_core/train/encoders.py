@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +17,8 @@ from torch import Tensor
 
 from ..backbones import BackboneSpec
 from ..errors import ModelMismatchError, WeightsError
+from ..files import weights_key
 from .job import ModelFiles
-
-_ENDS = 1 << 20  # bytes at either end of a weights file that tell it from another
 
 
 @contextlib.contextmanager
@@ -107,15 +106,9 @@ def _release(*models) -> None:
 
 def encoders_key(files: ModelFiles, spec: BackboneSpec, dtype: torch.dtype) -> str:
     """Names what latents and features depend on."""
-    digest = hashlib.sha256()
-    for part in ("vae", "text_encoder", "tokenizer"):
-        for path in sorted(p for p in files.part(part).rglob("*") if p.is_file()):
-            digest.update(f"{part} {path.name} {path.stat().st_size}".encode())
-            with open(path, "rb") as file:
-                digest.update(file.read(_ENDS))
-                file.seek(-min(_ENDS, path.stat().st_size), 2)
-                digest.update(file.read())
-    return f"{spec.host_class} diffusers {files.text_length} {dtype} {digest.hexdigest()[:16]}"
+    parts = [files.all_of(part) for part in ("vae", "text_encoder", "tokenizer")]
+    key = weights_key(itertools.chain(*parts))
+    return f"{spec.host_class} diffusers {files.text_length} {dtype} {key}"
 
 
 def _loaded(folder: Path, load: Callable):

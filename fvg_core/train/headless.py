@@ -13,6 +13,7 @@ from ..backbones import Backbone
 from ..backbones.diffusers_models import load
 from ..data import CachedDataset, prepare
 from ..errors import TrainingError
+from ..files import weights_key
 from ..lora.files import LAYOUTS, save_lora
 from ..pairs import noise_with_front
 from .checkpoint import list_checkpoints
@@ -65,6 +66,7 @@ def train(
                 backbone,
                 data,
                 job.config,
+                base=weights_key(job.model.all_of("transformer")),
                 device=processes.device,
                 share=processes.share,
                 tick=lambda: _check(asked, processes, trainer),

@@ -38,6 +38,10 @@ class ModelFiles(_Table):
     def part(self, name: str) -> Path:
         return self.folder / getattr(self, name)
 
+    def all_of(self, name: str) -> list[Path]:
+        """The files of a part, always in one order."""
+        return sorted(path for path in self.part(name).rglob("*") if path.is_file())
+
 
 class Clips(_Table):
     """Clips with captions, and what is made of them."""

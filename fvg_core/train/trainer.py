@@ -73,12 +73,14 @@ class Trainer:
         data: Dataset,
         config: TrainConfig,
         *,
+        base: str = "",
         device: torch.device | str = "cpu",
         share: Share | None = None,
         tick: Callable[[], None] = lambda: None,
     ):
-        """`tick` is called before every forward pass and may raise to stop there."""
-        self.backbone, self.data, self.config = backbone, data, config
+        """`base` names the backbone's weights: checkpoints go on with no others. `tick` is called
+        before every forward pass and may raise to stop there."""
+        self.backbone, self.data, self.config, self.base = backbone, data, config, base
         self.device, self.share, self.tick = torch.device(device), share or Share(), tick
         self.sigmas = sigma_range(config.algorithm.expert, _boundary(backbone, config))
         self.held_out = held_out(data.ids, config.keep.validation_clips)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...fvg_core.backbones.tokenwise import flat_timesteps, take_tokens
 from ...fvg_core.errors import ModelMismatchError
+from ...fvg_core.files import weights_key
 from ...fvg_core.pairs import token_times
 from ...fvg_core.process import TIMESTEPS
 from .cogvideox import has_pairs
@@ -147,14 +148,17 @@ def training(model, dtype: torch.dtype) -> Iterator[HostWan]:
 
 
 def base_of(model) -> dict[str, str]:
-    """Which model a LoRA is trained on: its file, its class, and the LoRAs merged into it."""
+    """Which model a LoRA is trained on: its file and what is in it, its class, and the LoRAs
+    merged into it."""
     merged = [
         (key, [(patch[0], patch[2]) for patch in patches])
         for key, patches in sorted(model.patches.items())
     ]
     source = model.cached_patcher_init
+    path = Path(str(source[1][0])) if source else None
     return {
-        "base_model": Path(str(source[1][0])).name if source else "unknown",
+        "base_model": path.name if path else "unknown",
+        "base_model_weights": weights_key([path] if path else []),
         "base_model_class": type(model.model).__name__,
         "base_model_merged": hashlib.sha256(repr(merged).encode()).hexdigest()[:16]
         if merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import statistics
@@ -87,6 +88,7 @@ def _train(job: Job, place: Place, wanted: Mapping[str, str]) -> list[str]:
                 backbone,
                 job.data,
                 job.config,
+                base=json.dumps(base_of(job.model)),
                 device=backbone.device,
                 tick=comfy.model_management.throw_exception_if_processing_interrupted,
             ) as trainer:

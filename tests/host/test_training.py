@@ -16,11 +16,13 @@ from training import CLIPS, Files, new_name, random_data, report, tiny, train
 from dev.host import PACK
 from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.workflow import load_workflow, to_prompt
+from fvg_core.files import weights_key
 from fvg_core.tiny.clips import write_clips
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
 TEMPLATE = PACK / "workflows" / "fvg_train_anchor_lora.json"
+VIDEO = PACK / "fvg_core" / "tiny" / "weights" / "fvg_tiny_video.safetensors"
 STEPS, SEED = 24, 3
 LOADER, POSITIVE, NEGATIVE, PICTURES, TRAINER = "2", "6", "7", "8", "10"
 
@@ -107,6 +109,7 @@ def test_the_file_says_what_made_it(trained):
     assert (metadata["rank"], metadata["alpha"], metadata["steps"]) == ("16", "16.0", str(STEPS))
     assert metadata["base_model"] == "fvg_tiny_video.safetensors"
     assert metadata["base_model_class"] == "WAN21"
+    assert metadata["base_model_weights"] == weights_key([VIDEO])
     assert metadata["clips"] == "8"
     assert metadata["anchors"].startswith("k = 0 in 0.5 of the anchored samples")
     assert json.loads(metadata["versions"])["torch"]

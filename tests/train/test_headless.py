@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -231,11 +233,23 @@ def test_the_key_follows_the_weights(place, tmp_path):
     key = encoders_key(files, WAN21, torch.float32)
     assert encoders_key(files, WAN21, torch.float32) == key
     assert encoders_key(files, WAN21, torch.bfloat16) != key
-    path = place / "pipeline" / "vae" / "diffusion_pytorch_model.safetensors"
+    with altered(place / "pipeline" / "vae"):
+        assert encoders_key(files, WAN21, torch.float32) != key
+
+
+def test_a_run_goes_on_with_its_own_weights_only(place):
+    with altered(place / "pipeline" / "transformer"), pytest.raises(TrainingError, match="model"):
+        train(read_job(place / "job.toml"), place / "alone", ALONE)
+
+
+@contextlib.contextmanager
+def altered(part: Path) -> Iterator[None]:
+    """The weights of a part with another last byte."""
+    path = part / "diffusion_pytorch_model.safetensors"
     before = path.read_bytes()
     path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
     try:
-        assert encoders_key(files, WAN21, torch.float32) != key
+        yield
     finally:
         path.write_bytes(before)
 

@@ -150,6 +150,16 @@ def test_a_run_with_other_settings_is_not_continued(tmp_path, more, said):
     assert said in str(raised.value)
 
 
+def test_a_run_on_another_model_is_not_continued(tmp_path):
+    with Trainer(small_wan(), Clips(CLIPS), config(steps=2), base="high noise") as trainer:
+        started(Run(trainer, tmp_path))
+    with (
+        Trainer(small_wan(), Clips(CLIPS), config(), base="low noise") as trainer,
+        pytest.raises(TrainingError, match=r"other settings \(the model\)"),
+    ):
+        Run(trainer, tmp_path).resume()
+
+
 def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path):
     with Trainer(small_wan(), Clips(CLIPS), config(steps=2)) as trainer:
         started(Run(trainer, tmp_path))
