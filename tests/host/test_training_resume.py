@@ -7,11 +7,12 @@ import signal
 import time
 from pathlib import Path
 
+import checkpoints
 import pytest
 import torch
-from graphs import Builder
+from graphs import Builder, forget
 from safetensors.torch import load_file
-from training import Files, new_name, refused, report, tiny, train
+from training import Files, new_name, random_data, refused, report, tiny, train
 
 from dev.host import Install
 from dev.server import ComfyServer
@@ -44,6 +45,25 @@ def test_more_steps_go_on_and_start_again_loses_nothing(comfy, client):
     assert (old / "history.jsonl").read_text().count("\n") == 4
     assert load_file(old / f"{name}.safetensors").keys() == first.keys()
     assert files.metadata()["rank"] == "8"
+
+
+def test_a_finished_lora_is_not_given_back_for_other_weights_under_the_same_name(comfy, client):
+    name, base = new_name(), comfy.output / "diffusion_models"
+    path = base / checkpoints.write("wan22_5b", base)
+
+    def graph() -> Builder:
+        made = tiny()
+        made.model = [made.add("UNETLoader", unet_name=path.name, weight_dtype="default"), 0]
+        return made
+
+    data = lambda made: random_data(made, channels=48)
+    first = graph()
+    train(first, name, data(first), steps=1)
+    client.run(first.graph)
+    weights = path.read_bytes()
+    path.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    forget(client)
+    assert "trained otherwise (base_model_weights)" in refused(client, name, data, graph(), steps=1)
 
 
 def interrupt_at(client, graph: Builder, step: int) -> int:
