@@ -181,6 +181,8 @@ def test_a_pick_while_another_job_runs(desk: Desk, comfy: ComfyServer) -> None:
     waiting(desk)
     gate = {"class_type": "FVGGate", "inputs": {"name": "gate-picker"}}
     busy = desk.client.submit({"1": gate})
+    while not desk.client.get("/queue")["queue_running"]:
+        desk.page.wait_for_timeout(50)
     desk.click(1)
     while not (queue := desk.client.get("/queue"))["queue_pending"]:
         desk.page.wait_for_timeout(50)
