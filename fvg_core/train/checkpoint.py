@@ -120,7 +120,7 @@ def _check_same(trainer: Trainer, path: Path, metadata: dict[str, str]) -> None:
     changed = changed_settings(json.loads(metadata["config"]), trainer.config)
     if metadata["dataset"] != trainer.data.fingerprint:
         changed.append("the dataset")
-    if metadata["base"] != trainer.base:
+    if metadata.get("base") != trainer.base:
         changed.append("the model")
     if changed:
         raise TrainingError(
