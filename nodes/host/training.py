@@ -155,10 +155,10 @@ def base_of(model) -> dict[str, str]:
         for key, patches in sorted(model.patches.items())
     ]
     source = model.cached_patcher_init
-    path = Path(str(source[1][0])) if source else None
+    path = Path(str(source[1][0]) if source else "unknown")
     return {
-        "base_model": path.name if path else "unknown",
-        "base_model_weights": weights_key([path] if path else []),
+        "base_model": path.name,
+        "base_model_weights": weights_key(p for p in [path] if p.is_file()),
         "base_model_class": type(model.model).__name__,
         "base_model_merged": hashlib.sha256(repr(merged).encode()).hexdigest()[:16]
         if merged
