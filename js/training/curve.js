@@ -8,6 +8,9 @@ function range(values) {
   return high > low ? [low, high] : [low - 0.5, low + 0.5];
 }
 
+// The last line is dashed, so that one that runs below it stays to be seen.
+const DASH = { unanchored: [6, 5] }; // CSS pixels
+
 // [style, [[step, loss], ...]] of every line, the first at the back.
 function linesOf(curve) {
   const at = (values) => values.map((value, i) => [curve.steps[i], value]);
@@ -30,9 +33,10 @@ function prepared(canvas) {
   return { pen, width, height };
 }
 
-function drawLine(pen, points, color) {
+function drawLine(pen, points, color, dash = []) {
   pen.strokeStyle = pen.fillStyle = color;
-  pen.lineWidth = 1.5;
+  pen.lineWidth = 2; // a whole pixel wherever it runs
+  pen.setLineDash(dash);
   pen.beginPath();
   for (const [x, y] of points) pen.lineTo(x, y);
   pen.stroke();
@@ -70,6 +74,7 @@ export function drawCurve(canvas, curve) {
   const style = getComputedStyle(canvas);
   drawAxes(pen, width, height, xs, ys, style.color);
   for (const [name, line] of lines) {
-    drawLine(pen, line.map(place), style.getPropertyValue(`--fvg-training-${name}`));
+    const color = style.getPropertyValue(`--fvg-training-${name}`);
+    drawLine(pen, line.map(place), color, DASH[name]);
   }
 }

@@ -137,6 +137,21 @@ def test_shows_them_again_after_a_reload(trained) -> None:
     check_shown(editor)
 
 
+def test_two_lines_that_are_one_are_both_seen(trained) -> None:
+    """At step 0 the LoRA is nothing, and with little training both losses stay close."""
+    editor = trained[0]
+    held_out = [{"step": step, "anchored": 0.5, "unanchored": 0.5} for step in (1, STEPS)]
+    curve = {"steps": [1, STEPS], "loss": [1, 1], "smooth": [1, 0.8], "held_out": held_out}
+    state = {"step": STEPS, "steps": STEPS, "warnings": [], "samples": [], "curve": curve}
+    editor.page.evaluate(
+        """state => window.app.api.dispatchEvent(
+            new CustomEvent('fvg.training', {detail: state}))""",
+        {**state, "node": TRAINER},
+    )
+    drawn = editor.page.evaluate(DRAWN)
+    assert all(pixels > 10 for pixels in drawn.values()), drawn
+
+
 def test_a_node_inside_a_subgraph_is_found(trained) -> None:
     """Its id is a path there, which the server sends as it is."""
     editor = trained[0]
