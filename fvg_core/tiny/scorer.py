@@ -29,6 +29,7 @@ def score(pixels: np.ndarray, prompt: Prompt) -> float:
     claims = [] if changing else [cast(frames, prompt.actors)]
     if changing:
         claims.append(_changes_color(frames, prompt.actors))
+        claims += [float(happening(track(frames, a.color)) == a.does) for a in prompt.actors[1:]]
     elif prompt.relation in SIDES:
         claims.append(beside(frames, prompt.actors, prompt.relation))
     elif prompt.relation:

@@ -65,6 +65,11 @@ class Actor:
     def kind(self) -> tuple[str, str]:
         return self.color, self.shape
 
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """What it is, and what it turns into."""
+        return [self.kind, *([(self.becomes, self.shape)] if self.becomes else [])]
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -78,16 +83,16 @@ class Prompt:
 
     @property
     def held_out(self) -> bool:
-        """True where two of the kinds (or, if there is one, the kind and what it does) are of the
-        tenth of all combinations that training never shows together, in no category."""
-        kinds = [a.kind for a in self.actors]
-        if len(kinds) == 1:
-            return _is_held_out(self.actors[0])
-        return any(_is_held_out(sorted(pair)) for pair in itertools.combinations(kinds, 2))
+        """True where two kinds that are together at any time are of the tenth of all pairs that
+        training never shows together, in no category. So one with a single kind is not."""
+        actors = itertools.combinations(self.actors, 2)
+        return any(
+            _is_held_out(pair) for a, b in actors for pair in itertools.product(a.kinds, b.kinds)
+        )
 
 
-def _is_held_out(combination: object) -> bool:
-    return hashlib.sha256(repr(combination).encode()).digest()[0] < 256 * _HELD_OUT_SHARE
+def _is_held_out(pair: tuple[tuple[str, str], tuple[str, str]]) -> bool:
+    return hashlib.sha256(repr(sorted(pair)).encode()).digest()[0] < 256 * _HELD_OUT_SHARE
 
 
 def sample_prompt(
@@ -181,6 +186,9 @@ def contradict(prompt: Prompt, rng: random.Random) -> Prompt:
             rest = [replace(second, color=first.color), *rest[1:]]
         return replace(prompt, actors=(changed, *rest))
     if prompt.category == "dynamic_attr":
+        if rest and rng.random() < 0.5:  # the other one moves
+            moving = replace(rest[0], does=rng.choice(list(WAYS)))
+            return replace(prompt, actors=(first, moving, *rest[1:]))
         if first.does == "turns":
             changed = replace(first, color=first.becomes, becomes=first.color)
         else:
