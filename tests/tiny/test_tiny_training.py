@@ -130,7 +130,7 @@ def test_scores_are_of_all_categories(trained: Pipeline, of, parts):
         assert all(s is None or 0 <= s <= 1 for s in scores.values())
 
 
-def described(chance: random.Random | None, count: int = 3) -> tuple[list, list, list]:
+def described(chance: random.Random | None, count: int = 5) -> tuple[list, list, list]:
     """What is seen in drawn first frames, their scenes, and what captions say of them."""
     scenes = evaluate.held_out(count)
     frames = [look(render([s], [0])[0].numpy())[0] for s in scenes]
@@ -168,6 +168,13 @@ def test_reconstructions_are_those_of_the_vae(trained: Pipeline):
     expected = (whole.permute(0, 2, 3, 4, 1).numpy() + 1) * 127.5
     assert np.abs(made - expected).mean() < 2  # one of them in half precision
     assert np.abs(made - expected.mean()).mean() > 5
+
+
+def test_latents_keep_their_statistics_when_other_scenes_are_drawn(trained: Pipeline, monkeypatch):
+    before = trained._vae.state_dict()
+    monkeypatch.setattr(vae, "sample_scene", lambda rng: data.clip_scene(5))
+    after = vae.train(trained.work / "vae.pt", CPU, math.inf).state_dict()
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
 def test_clips_are_drawn_for_a_person_to_label(trained: Pipeline, tmp_path: Path):

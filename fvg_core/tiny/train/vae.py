@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ...categories import CATEGORIES
+from ...files import write_whole
 from ..render import FRAMES, SIZE, render
 from ..scenes import Scene, sample_scene, track
 from .loop import cosine, run
@@ -77,10 +79,20 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
     if not done:
         return None
     vae.eval().requires_grad_(False)
+    _scale_latents(vae, checkpoint.with_name(f"{checkpoint.stem}-{STEPS}.safetensors"))
+    return vae
+
+
+def _scale_latents(vae: nn.Module, kept: Path) -> None:
+    """Give the latents their statistics once, and the same from then on: transformers learn from
+    them, whatever scenes are drawn later."""
+    if kept.exists():
+        vae.load_state_dict(load_file(kept))
+        return
     rng = random.Random(1)
     scenes = [sample_scene(rng) for _ in range(STATISTICS)]
-    match_statistics(vae, [pixels_to_input(render([s])).to(device) for s in scenes])
-    return vae
+    match_statistics(vae, [pixels_to_input(render([s])).to(vae.device) for s in scenes])
+    write_whole(kept, save({name: w.contiguous() for name, w in vae.state_dict().items()}))
 
 
 def _rate(share: float) -> float:
