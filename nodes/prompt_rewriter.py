@@ -18,6 +18,7 @@ from ..fvg_core.prompts import (
     VIDEO_PROMPTS,
     Edits,
     Options,
+    Rewrite,
     Rewriting,
     edit_key,
     rewrite_many,
@@ -181,7 +182,7 @@ class FirstFramePromptRewriter(io.ComfyNode):
             search_aliases=["anchor prompt", "prompt rewrite", "factorized video", "LLM"],
             has_intermediate_output=True,
             is_input_list=True,
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             inputs=[*_main_inputs(), *_model_inputs(), *_text_inputs(), *_hand_inputs()],
             outputs=[
                 io.String.Output(
@@ -221,8 +222,12 @@ class FirstFramePromptRewriter(io.ComfyNode):
         # As the host does it: the last seed of a shorter list counts for the rest.
         seeds = [seed[min(i, len(seed) - 1)] for i in range(len(prompt))]
         made = rewrite_many(prompt, seeds, _rewriting(backend[0], one))
-        settled = all(r.report["written_by"] == backend[0] for each in made for r in each)
-        host.note_settled(str(cls.hidden.unique_id), settled)
+        written = [r for each in made for r in each]
+        as_asked = [_is_as_asked(r, backend[0], one) for r in written]
+        host.note_settled(str(cls.hidden.unique_id), all(as_asked))
+        if backend[0] not in BACKENDS:  # a model may answer otherwise another time
+            texts = [[r.first_frame_prompt, r.video_prompt] for r in written]
+            host.note_made(cls.hidden, json.dumps(texts))
         edits = Edits(one.get("edited", ""))
         pairs = [
             (text, rewrite) for text, each in zip(prompt, made, strict=True) for rewrite in each
@@ -242,6 +247,13 @@ class FirstFramePromptRewriter(io.ComfyNode):
             [json.dumps(final.report, indent=2, ensure_ascii=False) for final in finals],
             ui=shown,
         )
+
+
+def _is_as_asked(made: Rewrite, backend: str, one: dict) -> bool:
+    """Whether neither the rules nor the original prompt stand in for what a model was to write."""
+    original = made.video_prompt == made.report["prompt"]
+    wanted = one.get("video_prompt", _D.video_prompt)
+    return made.report["written_by"] == backend and (wanted == VIDEO_PROMPTS[0] or not original)
 
 
 def _rewriting(backend: str, one: dict) -> Rewriting:

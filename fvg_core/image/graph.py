@@ -17,13 +17,15 @@ def graph_hash(
     of: str | None = None,
     stamp: Callable[[str], str] = lambda text: "",
     files_of: Callable[[str], str] = lambda class_type: "",
+    made_by: Callable[[str, str], str] = lambda name, key: "",
     ignored: Mapping[str, frozenset[str]] | None = None,
 ) -> str:
     """SHA-256 (hex) of a node, or of its input `of` alone, with everything upstream.
 
     Class types, widgets and links count; ids, titles and the order of inputs do not, nor do the
     inputs that `ignored` names by class type. `stamp` says what a text in a widget stands for
-    besides itself, such as the state of the file of that name; `files_of` says it of a class.
+    besides itself, such as the state of the file of that name; `files_of` says it of a class;
+    and `made_by`, of a node and the hash of all this, what came out of it that does not follow.
     """
     known: dict[str, str] = {}
 
@@ -41,7 +43,9 @@ def graph_hash(
     asked = [node_id, 0] if of is None else _inputs(graph, node_id).get(of)
     if is_link(asked):
         for name in _sources_first(graph, asked[0]):
-            known[name] = _sha(described(name))
+            key = _sha(described(name))
+            made = made_by(name, key)
+            known[name] = _sha([key, made]) if made else key
     return known[node_id] if of is None else _sha(value(asked))
 
 

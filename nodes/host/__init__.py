@@ -27,7 +27,7 @@ import importlib
 from .candidates import candidates_stamp, one_by_one, wanted_candidates
 from .candidates_making import make_candidates
 from .drawing import pipeline_names
-from .graph_key import graph_of, upstream_key
+from .graph_key import graph_of, note_made, upstream_key
 from .guiders import LowNoiseExpert
 from .hold import anchored_model, negative_without_anchor, same_options
 from .image_to_video import same_pictures, sight_warning, with_picture
@@ -83,6 +83,7 @@ __all__ = [
     "model_key",
     "model_stamp",
     "negative_without_anchor",
+    "note_made",
     "note_settled",
     "one_by_one",
     "open_model",

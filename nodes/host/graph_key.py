@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,65 @@ _FILES_OF = {"FVGTinyWorldLoader": TINY_LORAS.parent}
 # Categories of the host whose names are not those of models.
 _NO_MODELS = {"custom_nodes", "configs"}
 _LONGEST_NAME = 400  # characters; longer texts are prompts
+# What the host is told of a node's changes, where it stands for content: other texts and numbers
+# are often a clock's, by which a node asks to be run every time.
+_DIGEST = re.compile(r"[0-9a-f]{32,128}")
+# What nodes of ours made that does not follow from the graph, by their key and fingerprint.
+_made: dict[tuple[str, str], str] = {}
 
 
 def upstream_key(prompt: Mapping[str, Any], node_id: str, *, of: str | None = None) -> str:
     """A hash of everything that node `node_id` (or only its input `of`) depends on.
 
-    Class types, widget values and links upstream, and size and time of every file that a widget
-    there names in the host's model and input folders; never pixels. Titles, positions and node
+    Class types, widget values and links upstream, size and time of every file that a widget there
+    names in the host's model and input folders, digests by which other packs' loaders tell the
+    host what they read, and what `note_made` was told; never pixels. Titles, positions and node
     ids do not matter: a duplicated or moved node, one in a subgraph ("1:2:3"), a reload and a
     restart give the same key. `prompt`: the graph in API format, see `graph_of`.
     """
-    return graph_hash(prompt, node_id, of=of, stamp=_stamp, files_of=_files_of, ignored=_IGNORED)
+    return _key(prompt, node_id, of, _made_in(prompt))
+
+
+def note_made(hidden, made: str) -> None:
+    """Let keys downstream of a node (its `cls.hidden`) tell apart what it makes of one graph at
+    different times, such as a language model's texts."""
+    prompt, node_id = graph_of(hidden), str(hidden.unique_id)
+    others = _made_in(prompt)
+
+    def made_by(name: str, key: str) -> str:
+        return "" if name == node_id else others(name, key)
+
+    key = _key(prompt, node_id, None, made_by), _fingerprint(prompt, node_id)
+    _made[key] = hashlib.sha256(made.encode()).hexdigest()
+
+
+def _key(
+    prompt: Mapping[str, Any], node_id: str, of: str | None, made_by: Callable[[str, str], str]
+) -> str:
+    return graph_hash(
+        prompt,
+        node_id,
+        of=of,
+        stamp=_stamp,
+        files_of=_files_of,
+        made_by=made_by,
+        ignored=_IGNORED,
+    )
+
+
+def _made_in(prompt: Mapping[str, Any]) -> Callable[[str, str], str]:
+    def made(name: str, key: str) -> str:
+        fingerprint = _fingerprint(prompt, name)
+        if prompt.get(name, {}).get("class_type", "").startswith("FVG"):
+            return _made.get((key, fingerprint), "")
+        return " ".join(_DIGEST.findall(fingerprint))
+
+    return made
+
+
+def _fingerprint(prompt: Mapping[str, Any], node_id: str) -> str:
+    """What the host found in this run when it asked a node whether it has changed."""
+    return json.dumps(prompt.get(node_id, {}).get("is_changed"), default=str)
 
 
 def named_files(prompt: Mapping[str, Any], node_id: str, *, of: str) -> set[str]:

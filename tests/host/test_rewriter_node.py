@@ -219,6 +219,48 @@ def test_a_server_that_comes_later_is_asked_and_another_model_too(node, chat, co
     assert not chat.replies
 
 
+@pytest.mark.parametrize("pictures", ["straight", "kept by the generator"])
+def test_a_choice_counts_for_the_pictures_of_its_own_text(client, chat, pictures):
+    """The rules stood in when it was chosen, and the model answers now."""
+    graph = Builder()
+    given = {"prompt": "Two dogs run.", "backend": "server", "rules_as_fallback": True}
+    given |= {"min_words": 3, "seed": 16 + len(pictures)}
+    images = [graph.add("FVGPainted", text=[graph.add(NODE, **given), FIRST]), 0]
+    if pictures != "straight":
+        size = {"width": 64, "height": 64, "candidates": 1, "seed": 0, "steps": 1}
+        drawing = {"prompt": "", "negative": "", "cfg": 1.0, "sampler_name": "euler"}
+        drawing |= {"scheduler": "simple", "pictures": images}
+        images = [graph.add("FVGAnchorImageGenerator", **size, **drawing), 0]
+    picker = graph.add("FVGAnchorPicker", images=images, policy="stop", index=0, seed=0)
+
+    def run(choice: str) -> tuple[dict, bytes]:
+        graph.graph[picker]["inputs"]["choice"] = choice
+        result = client.run(graph.graph)
+        return result.outputs[picker]["fvg_picker"][0], client.fetch(result.files(picker)[0])
+
+    rules, of_rules = run("")
+    dogs = {"noun": "dogs", "count": 2, "attributes": [], "position": None}
+    chat.replies = [as_json("A wide shot of two dogs standing side by side in a field.", [dogs])]
+    model, of_model = run(f"{rules['key']}: 0")
+    assert not chat.replies
+    assert model["waiting"]
+    assert of_model != of_rules
+    chosen, again = run(f"{rules['key']}: 0; {model['key']}: 0")
+    assert (chosen["chosen"], again) == ([0], of_model)
+
+
+def test_a_video_prompt_that_failed_is_asked_for_again(node, chat):
+    moves = "The two dogs run to the right and jump over the log."
+    asked = {"backend": "server", "seed": 18, "video_prompt": "motion only"}
+    asked["rules_as_fallback"] = True
+    chat.replies = [GOOD]
+    texts, (shown,) = node.run(**asked)
+    assert texts[VIDEO] == [PROMPT]
+    assert "the video prompt is the original" in shown["note"]
+    chat.replies = [GOOD, moves]
+    assert node.run(**asked)[0][VIDEO] == [moves]
+
+
 @pytest.mark.parametrize(
     ("widgets", "words"),
     [

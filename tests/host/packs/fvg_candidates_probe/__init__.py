@@ -1,6 +1,7 @@
 """Nodes that only tests use: was a model asked for, and how many pictures were drawn at once?"""
 
 import gc
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -137,6 +138,39 @@ class Lists(io.ComfyNode):
         return io.NodeOutput(pictures, [f"{text} one", f"{text} two"])
 
 
+class Painted(io.ComfyNode):
+    """A picture whose shade is that of its text: each text has one of its own."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FVGPainted", inputs=[io.String.Input("text")], outputs=[io.Image.Output()]
+        )
+
+    @classmethod
+    def execute(cls, text):
+        shades = torch.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=torch.uint8)[:3]
+        return io.NodeOutput((shades / 255).expand(1, 64, 64, 3))
+
+
+class PictureAtPath(io.ComfyNode):
+    """As loaders of other packs: any file, and a digest that tells the host when it changes."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="PictureAtPath", inputs=[io.String.Input("path")], outputs=[io.Image.Output()]
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, path):
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+    @classmethod
+    def execute(cls, path):
+        return Painted.execute(Path(path).read_text())
+
+
 class SavePictures(io.ComfyNode):
     """An IMAGE, to the bit."""
 
@@ -157,7 +191,10 @@ class SavePictures(io.ComfyNode):
 
 class CandidatesProbe(ComfyExtension):
     async def get_node_list(self):
-        return [Counted, SmallMemory, SmallFlux, WeightsAlive, Lists, SavePictures]
+        return [
+            Counted, SmallMemory, SmallFlux, WeightsAlive, Lists, Painted, PictureAtPath,
+            SavePictures,
+        ]  # fmt: skip
 
 
 def comfy_entrypoint():
