@@ -55,7 +55,9 @@ class AnchorImageGenerator(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, picture_folder=(None,), pipeline=(None,), **more) -> str:
+    def fingerprint_inputs(cls, picture_folder=("",), pipeline=(None,), **more) -> str | float:
+        if picture_folder[0] is None:  # linked, and not known yet: what it holds may have changed
+            return float("nan")  # a new one each time, which equals nothing
         return host.candidates_stamp(cls.hidden.unique_id, picture_folder[0], pipeline[0])
 
     @classmethod

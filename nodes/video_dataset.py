@@ -76,8 +76,9 @@ class VideoDataset(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, folder=None, **more) -> str:
-        return host.clips_stamp(folder or "")  # a linked folder is not known yet
+    def fingerprint_inputs(cls, folder=None, **more) -> str | float:
+        # A linked folder is not known yet, and what it holds may have changed.
+        return float("nan") if folder is None else host.clips_stamp(folder)
 
     @classmethod
     def execute(

@@ -34,7 +34,8 @@ _SHAPED_BY = {
 }
 _LAZY = {sources.MODEL: sources.MODELS, sources.PICTURES: (sources.PICTURES,)}
 # The files that each node handed out in this process, with their state then; and how often some
-# were found changed. The host would hand out its own copy of the pictures without looking.
+# were found changed. The host would hand out its own copy of the pictures without looking, also of
+# what was made for earlier settings.
 _handed: dict[str, dict[Path, tuple[int, int] | None]] = {}
 _changed: dict[str, int] = {}
 
@@ -153,7 +154,7 @@ def picture_folder(name: str) -> Path:
 
 def note_handed_out(node_id: str, wanted: Candidates) -> None:
     """Note what a node hands out, for `candidates_stamp`."""
-    _handed[node_id] = {path: _state(path) for path in wanted.paths}
+    _handed.setdefault(node_id, {}).update({path: _state(path) for path in wanted.paths})
 
 
 def candidates_stamp(node_id: str, folder: str | None, pipeline: str | None) -> str:

@@ -174,6 +174,32 @@ def test_a_folder_of_own_pictures(studio):
     assert len(studio.own(**own).images) == 2
 
 
+@pytest.mark.parametrize("way", ["a folder by a link", "a loader of another pack"])
+def test_own_pictures_that_change_are_read_again(studio, tmp_path, way):
+    folder = studio.input / studio.name
+    folder.mkdir()
+    named = tmp_path / "picture.txt"
+
+    def put(shade: int) -> None:
+        Image.new("L", (SIZE, SIZE), shade).save(folder / "a.png")
+        named.write_text(f"shade {shade}")
+
+    def run() -> torch.Tensor:
+        graph = Builder()
+        link = [graph.add("PrimitiveString", value=studio.name), 0]
+        own = {"picture_folder": link}
+        if way == "a loader of another pack":
+            own = {"pictures": [graph.add("PictureAtPath", path=str(named)), 0]}
+        node = graph.add(NODE, prompt=studio.prompt, **{**SETTINGS, "width": SIZE, **own})
+        return studio.result(graph, node).images
+
+    put(100)
+    first = run()
+    assert torch.equal(run(), first)
+    put(200)
+    assert (run() - first).abs().max() > 0.1
+
+
 @pytest.fixture(scope="module")
 def pipeline(comfy) -> Iterator[str]:
     """Its name; gone again afterwards, because the host lists it."""

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from graphs import LORA, SIZE, Builder
 from PIL import Image
 
 from dev.host import PACK
+from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient, Event, InterruptedRunError
+from fvg_core.bench.results import Result
 
 pytestmark = pytest.mark.host
 
@@ -254,6 +257,38 @@ def test_a_hostile_prompt_names_a_folder_like_any_other(studio):
     drawn = studio.run(candidates=1)
     assert drawn.folder.parent == studio.output / "fvg" / "anchors"
     assert len(drawn.folder.name) < 80
+
+
+@pytest.fixture
+def keeping(comfy) -> Iterator[ComfyServer]:
+    """The server, started anew so that it keeps what it made for earlier settings; and started
+    anew again. By default that depends on how much memory is free."""
+    usual = comfy.extra_args
+    for args in ((*usual, "--cache-lru", "50"), usual):
+        comfy.stop()
+        comfy.extra_args = args
+        comfy._start()
+        if args is not usual:
+            yield comfy
+
+
+def test_a_host_that_keeps_more_does_not_hand_it_out_either(studio, keeping):
+    with ComfyClient(keeping.url) as studio.client:
+        graph = studio.world(counted=False)
+        node = studio.generator(graph)
+        graph.add("PreviewImage", images=[node, 0])
+
+        def run(steps: int) -> Result:
+            graph.graph[node]["inputs"]["steps"] = steps
+            return studio.client.run(graph.graph)
+
+        file = run(1).files(node)[0]
+        run(2)
+        assert node in run(1).cached
+        run(2)
+        (studio.output / file.subfolder / file.filename).unlink()
+        assert node not in run(1).cached
+        assert (studio.output / file.subfolder / file.filename).exists()
 
 
 def test_candidates_of_before_a_restart_are_found(studio, comfy):
