@@ -38,10 +38,15 @@ class _Pictures:
         """What the host reads of a prompt (comfy/model_base.py WAN21.concat_cond, extra_conds)."""
         values = {"concat_latent_image": self.latent, "concat_mask": self.unknown}
         if self.seen:
-            looks = [self.seen[frame].penultimate_hidden_states for frame in sorted(self.seen)]
+            looks = [self._of_batch(self.seen[frame]) for frame in sorted(self.seen)]
             values["clip_vision_output"] = comfy.clip_vision.Output()
             values["clip_vision_output"].penultimate_hidden_states = torch.cat(looks, dim=-2)
         return values
+
+    def _of_batch(self, seen) -> Tensor:
+        """What CLIP vision saw in n pictures, for each in B / n videos: [B, tokens, width]."""
+        look = seen.penultimate_hidden_states
+        return look.repeat_interleave(len(self.latent) // len(look), dim=0)
 
 
 def with_picture(
@@ -72,6 +77,11 @@ def with_picture(
     if added and len(image) not in (1, batch):
         raise AnchorError(
             f"{len(image)} pictures for {batch} videos; give one, or one for each video."
+        )
+    if clip_vision and (looks := len(clip_vision.penultimate_hidden_states)) not in (1, len(image)):
+        raise AnchorError(
+            f"clip_vision_output is of {looks} pictures, and the image input has {len(image)}. "
+            "Connect CLIP Vision Encode to the same pictures."
         )
     frames = {**(before.frames if before else {}), frame: image}
     count = max(map(len, frames.values()))
@@ -138,7 +148,8 @@ def _outer_sample(
                 "latent."
             )
         return executor(noise, latent_image, sampler, sigmas, None, *args, **kwargs)
-    if pictures.latent.shape[1:] != latent_image.shape[1:]:
+    fits = len(pictures.latent) in (1, len(latent_image))
+    if not fits or pictures.latent.shape[1:] != latent_image.shape[1:]:
         raise ModelMismatchError(
             f"the latent is {list(latent_image.shape)} and the MODEL's pictures were encoded for "
             f"{list(pictures.latent.shape)}. Connect the model and the latent of one Anchor Latent "

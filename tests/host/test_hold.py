@@ -58,11 +58,10 @@ class Runner:
         graph.save(graph.sample_stock(**sampling) if stock else graph.sample(**sampling), final)
         self.run(graph)
         record = load_file(self.comfy.output / f"{probe}.safetensors")
-        count = sum(k.startswith("branch") for k in record)
-        calls = [
-            {k: record[f"{k}{i:04d}"] for k in ("x", "t", "context", "branch", "sigma", "frames")}
-            for i in range(count)
-        ]
+        calls = [{} for key in record if key.startswith("branch")]
+        for key, tensor in record.items():
+            if key[-1].isdigit():  # "x0003": of the call with that number
+                calls[int(key[-4:])][key[:-4]] = tensor
         return Outcome(self.latent(clean), self.latent(final), record["unpinned"], calls)
 
 

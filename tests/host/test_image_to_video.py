@@ -134,6 +134,37 @@ def test_every_picture_of_a_batch_gets_its_videos(runner, wan22):
     assert torch.equal(outcome.final[:, :, 0], outcome.clean[:, :, 0])
 
 
+def test_every_video_of_a_batch_is_told_what_was_seen_in_its_own_pictures(runner, wan21):
+    """Two first pictures, seen each, and one last picture of both videos."""
+    graph = Graph(wan21)
+    see = lambda seed, n: [graph.add("FVGRandomClipVision", seed=seed, pictures=n), 0]
+    both = [graph.add("ImageBatch", image1=graph.picture(), image2=graph.picture(LAST)), 0]
+    graph.inject(image=both, clip_vision_output=see(6, 2), batch_size=2)
+    last = {"image": graph.picture(), "clip_vision_output": see(7, 1), "frame": "last"}
+    graph.inject(**last, latent=graph.latent)
+    look = runner.finish(graph, cfg=1.0).calls[0]["look"].float()
+    first = torch.randn(2, 257, 1280, generator=torch.manual_seed(6)).repeat_interleave(2, dim=0)
+    end = torch.randn(1, 257, 1280, generator=torch.manual_seed(7)).expand(4, -1, -1)
+    torch.testing.assert_close(look, torch.cat([first, end], dim=1), rtol=0, atol=0.02)  # bf16
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [("fewer videos", "one Anchor Latent"), ("three looks", "of 3 pictures, and the image input")],
+)
+def test_pictures_that_are_not_of_this_batch_are_refused(runner, wan21, way, said):
+    graph = Graph(wan21)
+    both = [graph.add("ImageBatch", image1=graph.picture(), image2=graph.picture(LAST)), 0]
+    looks = 3 if way == "three looks" else 2
+    seen = [graph.add("FVGRandomClipVision", seed=6, pictures=looks), 0]
+    graph.inject(image=both, clip_vision_output=seen, batch_size=1)
+    if way == "fewer videos":
+        one = graph.add("LatentFromBatch", samples=graph.latent, batch_index=1, length=1)
+        graph.latent = [one, 0]
+    with pytest.raises(RunError, match=said):
+        runner.finish(graph, cfg=1.0)
+
+
 def test_context_windows_take_their_part_of_the_picture(runner, wan22):
     outcomes = []
     for way in ("inject", "stock"):

@@ -54,6 +54,8 @@ class Probe(io.ComfyNode):
                     "branch": torch.tensor(options["cond_or_uncond"]),
                     "sigma": options["sigmas"],
                     "frames": torch.tensor(frames),
+                    # Wan's image-to-video models: what CLIP vision saw.
+                    **{"look": a.clone() for a in args[:1] if isinstance(a, torch.Tensor)},
                 }
             )
             return executor(x, timestep, context, *args, **kwargs)
@@ -185,15 +187,15 @@ class RandomClipVision(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="FVGRandomClipVision",
-            inputs=[io.Int.Input("seed")],
+            inputs=[io.Int.Input("seed"), io.Int.Input("pictures", default=1, optional=True)],
             outputs=[io.ClipVisionOutput.Output()],
         )
 
     @classmethod
-    def execute(cls, seed):
+    def execute(cls, seed, pictures=1):
         out = Output()
         out["penultimate_hidden_states"] = torch.randn(
-            1, 257, 1280, generator=torch.manual_seed(seed)
+            pictures, 257, 1280, generator=torch.manual_seed(seed)
         )
         return io.NodeOutput(out)
 
