@@ -41,17 +41,19 @@ class _Run:
     retained: tuple[int, ...]  # latent frames that the host keeps in every context window
     unanchored: frozenset[UUID]  # prompts that are sampled as if there were no anchors
 
-    # Plans without a window, tiled to the guidance branches of x, by the shape of x.
-    _whole: dict[torch.Size, AnchorPlan] = field(default_factory=dict)
+    # Plans without a window, tiled to the guidance branches of x and where it is: the host may
+    # split these between devices.
+    _whole: dict[tuple[torch.Size, torch.device], AnchorPlan] = field(default_factory=dict)
 
     def window(self, x: Tensor, transformer_options: dict) -> AnchorPlan:
         """The anchors that belong to x, a stack of guidance branches over one context window."""
         plan, window = self.plan, transformer_options.get("context_window")
-        if window is None and x.shape in self._whole:
-            return self._whole[x.shape]
+        if window is None and (x.shape, x.device) in self._whole:
+            return self._whole[x.shape, x.device]
         if window is not None:
             cut = lambda t: window.get_tensor(t, t.device, 2, retain_index_list=[*self.retained])
             plan = AnchorPlan(cut(plan.clean), cut(plan.mask))
+        plan = AnchorPlan(plan.clean.to(x.device), plan.mask.to(x.device))
         plan = plan.tile(x.shape[0] // plan.clean.shape[0])
         if plan.clean.shape != x.shape:
             raise ModelMismatchError(
@@ -60,7 +62,7 @@ class _Run:
                 "use prompts that cover the whole frame."
             )
         if window is None:
-            self._whole[x.shape] = plan
+            self._whole[x.shape, x.device] = plan
         return plan
 
     def shown(self, plan: AnchorPlan, transformer_options: dict) -> AnchorPlan:
