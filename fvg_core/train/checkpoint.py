@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
@@ -80,12 +81,23 @@ def _pack(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, dict]]:
     tensors |= {f"ema.{i:06d}": t.cpu() for i, t in enumerate(trainer.ema)}
     numbers: dict[str, dict] = {}
     for index, entries in trainer.optimizer.state_dict()["state"].items():
-        for key, value in entries.items():
+        for key, value in _flat(entries):
             if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value.cpu().contiguous()
+                # A copy: a file cannot hold a tensor that several parameters share.
+                copied = value.to("cpu", copy=True)
+                tensors[f"optimizer.{index}.{key}"] = copied.contiguous()
             else:
                 numbers.setdefault(str(index), {})[key] = value
     return tensors, numbers
+
+
+def _flat(entries: dict) -> Iterator[tuple[str, object]]:
+    """bitsandbytes puts its quantised state into a dict within, and reads it without one too."""
+    for key, value in entries.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield key, value
 
 
 def _unpack(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict[str, dict]) -> None:
