@@ -102,6 +102,12 @@ def _second_copy(model):
             "the MODEL carries a LoRA in bypass mode, which cannot be trained on. Apply it with "
             "the stock node LoraLoaderModelOnly instead."
         )
+    if not any(isinstance(m, nn.Linear) for m in model.model.diffusion_model.blocks.modules()):
+        raise ModelMismatchError(
+            "the MODEL's weights are quantised (as those of *_fp8_scaled files are), and a LoRA "
+            "cannot be trained on them. Take the bf16 or fp16 file of the model; where memory is "
+            "short, set weight_dtype of Load Diffusion Model to fp8_e4m3fn."
+        )
     if model.cached_patcher_init is None:
         raise ModelMismatchError(
             "the MODEL cannot be loaded a second time, which training needs so that your graph "

@@ -60,6 +60,22 @@ def _wan(family: str) -> tuple[dict[str, torch.Tensor], dict]:
     return tensors, sizes
 
 
+def write_scaled(folder: Path) -> str:
+    """The tiny video model as an fp8_scaled file: linear layers in 8 bits with a scale for each;
+    its file name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with safe_open(TINY, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    for key in [k for k, t in tensors.items() if k.startswith("blocks.") and t.ndim == 2]:
+        tensors[key] = tensors[key].to(torch.float8_e4m3fn)
+        tensors[key.removesuffix("weight") + "scale_weight"] = torch.ones(())
+    tensors["scaled_fp8"] = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    name = "tiny_fp8_scaled.safetensors"
+    save_file(tensors, folder / name, metadata)
+    return name
+
+
 def write_image_to_video(folder: Path, *, clip_vision: bool, seed: int = 0) -> str:
     """An image-to-video Wan with the tiny one's weights, and random ones where it has none: it
     sees its picture. Of the shape of Wan 2.1 (clip_vision) or 2.2; its file name."""

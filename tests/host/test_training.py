@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import checkpoints
 import pytest
@@ -222,3 +223,18 @@ def test_the_5b_trains(comfy, client):
     client.run(graph.graph)
     assert [h["step"] for h in Files(comfy, name).history()] == [1, 2]
     assert Files(comfy, name).weights()["diffusion_model.head.head.lora_B.weight"].abs().max() > 0
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_a_model_in_fp8_trains(comfy, client, dtype):
+    graph, name = tiny(), new_name()
+    folder = comfy.output / "diffusion_models"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(VIDEO, folder)
+    graph.model = [graph.add("UNETLoader", unet_name=VIDEO.name, weight_dtype="fp8_e4m3fn"), 0]
+    train(graph, name, steps=2, dtype=dtype)
+    client.run(graph.graph)
+    assert [h["step"] for h in Files(comfy, name).history()] == [1, 2]
+    assert all(math.isfinite(h["loss"]) for h in Files(comfy, name).history())
+    weights = Files(comfy, name).weights()
+    assert any(w.abs().max() > 1e-3 for key, w in weights.items() if "lora_B" in key)

@@ -90,6 +90,16 @@ def test_models_that_cannot_be_trained(comfy, client):
     assert "is a single model; set expert to 'all'" in said
 
 
+def test_a_quantised_file_is_refused_before_it_is_loaded_again(comfy, client):
+    graph = tiny()
+    name = checkpoints.write_scaled(comfy.output / "diffusion_models")
+    graph.model = [graph.add("UNETLoader", unet_name=name, weight_dtype="default"), 0]
+    loaded = lambda: comfy.log.read_text().count("Using mixed precision operations")
+    before = loaded()
+    assert "the MODEL's weights are quantised" in refused(client, new_name(), graph=graph)
+    assert loaded() == before + 1
+
+
 def test_settings_out_of_range(client):
     for wrong in ({"rank": 99999}, {"steps": 0}, {"expert": "medium"}):
         graph = tiny()
