@@ -60,8 +60,8 @@ def _main_inputs() -> list:
         _whole(
             "micro_batch",
             _D.micro_batch,
-            "Clips that go through the model at once. Only speed and memory change: more is "
-            "faster where there is room.",
+            "Clips that go through the model at once. Only speed and memory change (and with "
+            "dropout, what is left out): more is faster where there is room.",
             least=1,
         ),
         _whole(

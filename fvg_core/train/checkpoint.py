@@ -115,9 +115,10 @@ def _unpack(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict[str, dic
 
 def changed_settings(before: dict, config: TrainConfig) -> list[str]:
     """What differs between a written config and this one among the settings that shape the
-    weights. How long to train, how to fit into memory and what to write on the way is free."""
-    free = {"steps", "memory", "keep"}
-    now = json.loads(config.model_dump_json())
+    weights. Free are how long to train, the learning rate, how to fit into memory (with dropout
+    `micro_batch` changes which inputs are left out) and what to write on the way."""
+    free = {"steps", "micro_batch", "memory", "keep"}
+    before, now = _without_rate(before), _without_rate(json.loads(config.model_dump_json()))
     changed = [
         f"{section} {before.get(section)} -> {now[section]}"
         for section in now
@@ -126,6 +127,10 @@ def changed_settings(before: dict, config: TrainConfig) -> list[str]:
     if before["keep"]["validation_clips"] != now["keep"]["validation_clips"]:
         changed.append("keep.validation_clips")
     return changed
+
+
+def _without_rate(config: dict) -> dict:
+    return {**config, "optimizer": {k: v for k, v in config["optimizer"].items() if k != "lr"}}
 
 
 def _check_same(trainer: Trainer, path: Path, metadata: dict[str, str]) -> None:

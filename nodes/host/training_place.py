@@ -90,7 +90,10 @@ def finished_steps(place: Place, wanted: Mapping[str, str], config: TrainConfig)
     if not place.lora.exists():
         return 0
     written = _check_ours(place)
-    changed = changed_settings(json.loads(written["config"]), config)
+    steps, before = int(written["steps"]), json.loads(written["config"])
+    changed = changed_settings(before, config)
+    if steps >= config.steps and before["optimizer"]["lr"] != config.optimizer.lr:
+        changed.append("learning_rate")  # free on the way only
     changed += [k for k in wanted if k != "config" and wanted[k] != written.get(k)]
     if changed:
         raise TrainingError(
@@ -98,7 +101,6 @@ def finished_steps(place: Place, wanted: Mapping[str, str], config: TrainConfig)
             "Choose another lora_name, restore the settings, or set if_exists to 'start again', "
             "which moves the old one aside."
         )
-    steps = int(written["steps"])
     if steps < config.steps and not list_checkpoints(place.checkpoints):
         raise TrainingError(
             f"{place.lora.name} was trained for {steps} steps, but its checkpoints are gone, so "

@@ -47,6 +47,22 @@ def test_more_steps_go_on_and_start_again_loses_nothing(comfy, client):
     assert files.metadata()["rank"] == "8"
 
 
+def test_a_lower_learning_rate_and_smaller_micro_batches_go_on_but_are_no_finished_run(
+    comfy, client
+):
+    name = new_name()
+    graph = tiny()
+    train(graph, name, steps=2)
+    client.run(graph.graph)
+    less = {"learning_rate": 1e-4, "micro_batch": 1}
+    said = refused(client, name, steps=2, **less)
+    assert "trained otherwise (learning_rate)" in said
+    graph = tiny()
+    train(graph, name, steps=4, **less)
+    assert "went on from step 2" in report(client.run(graph.graph))
+    assert [h["lr"] for h in Files(comfy, name).history()] == [2e-3, 2e-3, 1e-4, 1e-4]
+
+
 def test_a_finished_lora_is_not_given_back_for_other_weights_under_the_same_name(comfy, client):
     name, base = new_name(), comfy.output / "diffusion_models"
     path = base / checkpoints.write("wan22_5b", base)

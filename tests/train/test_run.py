@@ -137,6 +137,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
         ({"lora": {"rank": 8}}, "lora"),
         ({"algorithm": {"anchor_loss": "paper"}}, "algorithm"),
         ({"keep": {"validation_clips": 1}}, "validation_clips"),
+        ({"optimizer": {"warmup": 3, "lr": 1e-3}}, "'warmup': 0"),
     ],
 )
 def test_a_run_with_other_settings_is_not_continued(tmp_path, more, said):
@@ -168,6 +169,32 @@ def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path):
         assert run.resume() == 2
         started(run)
         assert_equal(trainer.adapter.state(), trained())
+
+
+@pytest.mark.parametrize("on_cpu", [False, True])
+def test_a_run_goes_on_with_a_lower_learning_rate(tmp_path, on_cpu):
+    more = {"memory": {"cpu_optimizer": on_cpu}}
+    with Trainer(small_wan(), Clips(CLIPS), config(steps=2, **more)) as trainer:
+        started(Run(trainer, tmp_path))
+        before = trainer.adapter.state()
+    lower = config(optimizer={"lr": 1e-9}, **more)
+    with Trainer(small_wan(), Clips(CLIPS), lower) as trainer:
+        run = Run(trainer, tmp_path)
+        assert run.resume() == 2
+        assert {p.state.lr for p in started(run)} == {1e-9}
+        after = trainer.adapter.state()
+    assert max((after[k] - before[k]).abs().max() for k in after) < 1e-6
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_run_goes_on_with_smaller_micro_batches(tmp_path, dropout):
+    lora = {"lora": {"dropout": dropout}}
+    with Trainer(small_wan(), Clips(CLIPS), config(steps=2, **lora)) as trainer:
+        started(Run(trainer, tmp_path))
+    with Trainer(small_wan(), Clips(CLIPS), config(micro_batch=1, **lora)) as trainer:
+        run = Run(trainer, tmp_path)
+        assert run.resume() == 2
+        assert [p.state.step for p in started(run)] == [3, 4, 5, 6]
 
 
 def test_other_clips_are_another_run(tmp_path):
