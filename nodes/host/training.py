@@ -29,13 +29,16 @@ class HostWan:
     them, as it will when sampling."""
 
     def __init__(self, model, dtype: torch.dtype) -> None:
-        """`dtype` is what autocast will compute in. Raises ModelMismatchError for a MODEL that
-        cannot be trained."""
+        """`dtype` is what is computed in; below fp32 by autocast. Raises ModelMismatchError for a
+        MODEL that cannot be trained."""
         self.spec = trainable_spec_of(model)
         self.text_features = text_features(model)
         self._patcher = _second_copy(model)
         self.module: nn.Module = self._patcher.model.diffusion_model
-        if dtype != torch.float32:
+        if dtype == torch.float32:
+            _widen_weights(self.module)
+            self._patcher.size = 0  # the host counts it anew
+        else:
             _round_weights(self.blocks, dtype)
         self.device: torch.device = self._patcher.load_device
 
@@ -126,6 +129,14 @@ def _round_weights(blocks: Sequence[nn.Module], dtype: torch.dtype) -> None:
         for layer in block.modules():
             if isinstance(layer, nn.Linear) and layer.weight.dtype == torch.float32:
                 layer.to(dtype)
+
+
+def _widen_weights(module: nn.Module) -> None:
+    """On a GPU the host's layers compute in the 16 bits of their file, and take no fp32 input.
+    Layers in 8 bits cast their weights themselves."""
+    for weight in module.parameters():
+        if weight.dtype in (torch.float16, torch.bfloat16):
+            weight.data = weight.data.float()
 
 
 def _differentiable_attention(chosen, q: Tensor, *args, **kwargs) -> Tensor:

@@ -238,3 +238,16 @@ def test_a_model_in_fp8_trains(comfy, client, dtype):
     assert all(math.isfinite(h["loss"]) for h in Files(comfy, name).history())
     weights = Files(comfy, name).weights()
     assert any(w.abs().max() > 1e-3 for key, w in weights.items() if "lora_B" in key)
+
+
+def test_fp32_goes_on_with_a_model_in_16_bits(comfy, client):
+    """On a GPU its layers take 16 bits only."""
+    folder, name = comfy.output / "diffusion_models", new_name()
+    folder.mkdir(exist_ok=True)
+    shutil.copy(VIDEO, folder)
+    for dtype, steps in (("bf16", 1), ("fp32", 2)):
+        graph = tiny()
+        graph.model = [graph.add("FVGSixteenBits", name=VIDEO.name), 0]
+        train(graph, name, steps=steps, dtype=dtype)
+        client.run(graph.graph)
+    assert [h["step"] for h in Files(comfy, name).history()] == [1, 2]

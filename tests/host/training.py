@@ -39,8 +39,12 @@ def new_name() -> str:
     return f"t-{uuid.uuid4().hex[:8]}"
 
 
-def random_data(graph: Builder, *, count=4, channels=16, features=128, broken=False) -> list:
-    inputs = {"count": count, "channels": channels, "features": features, "broken": broken}
+def random_data(
+    graph: Builder, *, count=4, channels=16, features=128, broken=False, said=3
+) -> list:
+    inputs = {
+        "count": count, "channels": channels, "features": features, "broken": broken, "said": said,
+    }  # fmt: skip
     return [graph.add("FVGRandomDataset", **inputs), 0]
 
 
