@@ -69,11 +69,12 @@ class MemoryPlan:
         width = max(len(name) for name, _ in rows)
         return [f"{name:<{width}}  {size / _GB:8.2f} GB" for name, size in rows]
 
-    def advice(self, available_bytes: int) -> list[str]:
+    def advice(self, available_bytes: int, *, offload: bool = True) -> list[str]:
         """What to change until it fits, least harm first, and what each change saves. Empty if it
-        fits; the last line says so if nothing makes it fit."""
+        fits; the last line says so if nothing makes it fit. offload: whether more blocks can be."""
         now, out = self, []
-        for setting, config in _changes(now.config, len(self.sizes.blocks)):
+        most = len(self.sizes.blocks) if offload else self.config.memory.offload_blocks
+        for setting, config in _changes(now.config, most):
             if now.fits(available_bytes):
                 return out
             then = now._with(config(now.config, now, available_bytes))

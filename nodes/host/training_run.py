@@ -34,6 +34,10 @@ from .training_place import (
 )
 from .training_preview import Preview, Scene, VideoSampler, scene_of
 
+_OTHERWISE = (
+    "Choose a smaller micro_batch or rank, shorter clips, or weight_dtype fp8_e4m3fn in the loader"
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -83,7 +87,9 @@ def _train(job: Job, place: Place, wanted: Mapping[str, str]) -> list[str]:
     try:
         with training(job.model, DTYPES[job.config.memory.dtype]) as backbone:
             check_fits(job.data, backbone)
-            plan, advice = load_as_planned(backbone, job.data, job.config)
+            plan = planned(backbone, job.data, job.config)
+            advice = _advice(plan, comfy.model_management.get_total_memory(backbone.device))
+            advice = load_as_planned(backbone, plan)
             with Trainer(
                 backbone,
                 job.data,
@@ -97,29 +103,34 @@ def _train(job: Job, place: Place, wanted: Mapping[str, str]) -> list[str]:
     except comfy.model_management.OOM_EXCEPTION as error:
         raise TrainingError(
             "the device has not enough memory for these settings; what was trained is saved. "
-            + ("; ".join(advice) or "Choose a smaller micro_batch or rank, or shorter clips")
+            + ("; ".join(advice) or _OTHERWISE)
             + "."
         ) from error
 
 
-def load_as_planned(
-    backbone: HostWan, data: Dataset, config: TrainConfig
-) -> tuple[MemoryPlan, list[str]]:
-    """Load the model and make room for the rest. Returns the plan, and what to change if there
-    is not enough room."""
+def planned(backbone: HostWan, data: Dataset, config: TrainConfig) -> MemoryPlan:
+    """What training on the largest clips will need."""
     shape = max(data.buckets, key=math.prod)
-    plan = plan_for(backbone, config, shape, data.empty_text.shape[0])
+    return plan_for(backbone, config, shape, data.empty_text.shape[0])
+
+
+def load_as_planned(backbone: HostWan, plan: MemoryPlan) -> list[str]:
+    """Load the model and make room for the rest. Returns what to change if there is not enough."""
     working = plan.total - plan.parts["model"]
     backbone.load(working)
     free = comfy.model_management.get_free_memory(backbone.device)
     if working <= free:
-        return plan, []
+        return []
     advice = [
         f"{working / 1e9:.1f} GB are needed beside the model, and {free / 1e9:.1f} GB are free",
-        *map(_in_the_nodes_words, plan.advice(free + plan.parts["model"])),
+        *_advice(plan, free + plan.parts["model"]),
     ]
     logging.warning("FVG LoRA Trainer: %s", "; ".join(advice))
-    return plan, advice
+    return advice
+
+
+def _advice(plan: MemoryPlan, available: int) -> list[str]:
+    return [*map(_in_the_nodes_words, plan.advice(available, offload=False))]
 
 
 def _in_the_nodes_words(advice: str) -> str:

@@ -100,6 +100,17 @@ def test_a_quantised_file_is_refused_before_it_is_loaded_again(comfy, client):
     assert loaded() == before + 1
 
 
+@pytest.mark.parametrize("said", [3, 10**8])
+def test_a_model_too_large_for_the_device_names_what_can_help(client, said):
+    graph = tiny()
+    graph.wrap("FVGTooLarge")
+    message = refused(client, new_name(), random(said=said), graph=graph)
+    assert "not enough memory" in message
+    assert "weight_dtype" in message
+    assert ("GB are needed, and there are" in message) == (said > 3)
+    assert "offload_blocks" not in message
+
+
 def test_settings_out_of_range(client):
     for wrong in ({"rank": 99999}, {"steps": 0}, {"expert": "medium"}):
         graph = tiny()

@@ -225,6 +225,15 @@ def test_advice_goes_to_the_end_and_says_so():
     assert plan_for(wan(*WANS["14B"]), config(), CLIP).advice(10**12) == []
 
 
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_advice_names_no_offload_where_there_is_none(blocks):
+    settings = config(memory={"offload_blocks": blocks})
+    plan = plan_for(wan(*WANS["14B"]), settings, (21, 90, 160))
+    advice = plan.advice(8_000_000_000, offload=False)
+    assert any("fp8_base" in line for line in advice)
+    assert not any("offload_blocks" in line for line in advice)
+
+
 def test_offloading_takes_no_more_blocks_than_needed():
     plan = plan_for(wan(*WANS["14B"]), config(lora={"rank": 16}), (5, 60, 104))
     available = 20_000_000_000
