@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ...fvg_core.pairs import token_times
 from ...fvg_core.process import TIMESTEPS
 from .cogvideox import has_pairs
 from .models import text_features, trainable_spec_of
+from .weights import patches_hash
 
 _PLAIN_TOKENS = 2048  # beyond them the matrix of plain attention grows too large
 
@@ -167,17 +167,11 @@ def training(model, dtype: torch.dtype) -> Iterator[HostWan]:
 def base_of(model) -> dict[str, str]:
     """Which model a LoRA is trained on: its file and what is in it, its class, and the LoRAs
     merged into it."""
-    merged = [
-        (key, [(patch[0], patch[2]) for patch in patches])
-        for key, patches in sorted(model.patches.items())
-    ]
     source = model.cached_patcher_init
     path = Path(str(source[1][0]) if source else "unknown")
     return {
         "base_model": path.name,
         "base_model_weights": weights_key(p for p in [path] if p.is_file()),
         "base_model_class": type(model.model).__name__,
-        "base_model_merged": hashlib.sha256(repr(merged).encode()).hexdigest()[:16]
-        if merged
-        else "",
+        "base_model_merged": patches_hash(model),
     }

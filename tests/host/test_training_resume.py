@@ -10,17 +10,18 @@ from pathlib import Path
 import checkpoints
 import pytest
 import torch
-from graphs import Builder, forget
-from safetensors.torch import load_file
+from graphs import LORA, Builder, forget
+from safetensors.torch import load_file, save_file
 from training import Files, new_name, random_data, refused, report, tiny, train
 
-from dev.host import Install
+from dev.host import PACK, Install
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient, InterruptedRunError
 from tests.conftest import OFFLINE, TEST_PACKS
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
+TINY_LORA = PACK / "fvg_core" / "tiny" / "weights" / "loras" / LORA
 # Long steps, so that there is time to break in.
 LONG = {"steps": 8, "batch": 8, "micro_batch": 1, "ema": 0.9, "dropout": 0.1}
 
@@ -80,6 +81,32 @@ def test_a_finished_lora_is_not_given_back_for_other_weights_under_the_same_name
     path.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     forget(client)
     assert "trained otherwise (base_model_weights)" in refused(client, name, data, graph(), steps=1)
+
+
+def test_a_run_is_not_continued_on_another_lora_of_the_same_layers(comfy, client):
+    name, folder = new_name(), Files(comfy, "any").lora.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    lora = load_file(TINY_LORA)
+    other = {k: -v if "lora_B" in k or "lora_up" in k else v for k, v in lora.items()}
+    for file, weights in (("one", lora), ("copy", lora), ("other", other)):
+        save_file(weights, folder / f"{name}-{file}.safetensors")
+
+    def graph(*files: str) -> Builder:
+        made = tiny()
+        for file in files:
+            lora_name = f"{name}-{file}.safetensors"
+            made.wrap("LoraLoaderModelOnly", lora_name=lora_name, strength_model=1.0)
+        return made
+
+    first = graph("one")
+    train(first, name, steps=1)
+    client.run(first.graph)
+    for loras in (["other"], ["one", "other"], []):
+        said = refused(client, name, graph=graph(*loras), steps=2)
+        assert "trained otherwise (base_model_merged)" in said
+    again = graph("copy")
+    train(again, name, steps=2)
+    assert "went on from step 1" in report(client.run(again.graph))
 
 
 def interrupt_at(client, graph: Builder, step: int) -> int:
