@@ -103,10 +103,11 @@ def _notes(samples: Collection[Sample], target: Target) -> Iterator[str]:
 
 
 def _lines(rejected: Sequence[Rejected], more: Path | None) -> str:
-    """What is left out, line by line; `more`: a file with all lines, where only some are shown."""
+    """What is left out, line by line, as text that can be written as UTF-8; `more`: a file with
+    all lines, where only some are shown."""
     shown = rejected if more is None else rejected[:_SHOWN]
     lines = [f"{len(rejected)} left out{':' if rejected else '.'}"]
     lines += [f"  {r.path}: {r.reason}" for r in shown]
     if len(shown) < len(rejected):
         lines.append(f"  and {len(rejected) - len(shown)} more, all named in {more}")
-    return "\n".join(lines)
+    return "\n".join(lines).encode(errors="backslashreplace").decode()

@@ -76,7 +76,10 @@ def scanning(folder: Path, memo: Memo | None = None) -> Iterator[ScanProgress]:
         yield ScanProgress(done, len(names))
         path = walk.clips[name]
         try:
-            clip = ClipFile(path, name, _caption(path, captions.get(name)), memo.facts(path))
+            _check_utf8(name, "its name is not UTF-8; rename it")
+            caption = _caption(path, captions.get(name))
+            _check_utf8(caption, "its caption holds half a character (a lone surrogate); mend it")
+            clip = ClipFile(path, name, caption, memo.facts(path))
             if clip.facts.digest in seen:
                 raise DataError(f"duplicate: the same content as {seen[clip.facts.digest]}")
         except DataError as error:
@@ -193,3 +196,12 @@ def _caption(clip: Path, listed: str | None) -> str:
     if beside is None and listed is None:
         raise DataError("no caption: neither a .txt of its name nor a row in a metadata file")
     raise DataError("its caption is empty")
+
+
+def _check_utf8(text: str, problem: str) -> None:
+    """Raises DataError for a text that cannot be written: the bytes of a name in another encoding
+    are read as lone surrogates, and JSON may hold such."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(problem) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,20 @@ def test_a_clip_that_fails_late_does_not_stop_the_rest(source: Path, tmp_path: P
     assert found.dataset.clips == ("a.mp4", "b.mp4", "d.mp4")
     assert "  e.mp4: unreadable: " in found.report
     assert "  c.mp4: the VAE makes numbers of it that are not finite" in found.report
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are UTF-8, or UTF-16")
+def test_a_name_and_rows_that_are_not_utf8_do_not_stop_the_rest(source: Path, tmp_path: Path):
+    path = Path(os.fsdecode(os.fsencode(source) + b"/caf\xe9.mp4"))
+    caption(write_video(path, grays(9, 32, 32)), "a good caption")
+    rows = r'[{"video": "\ud83d.mp4", "prompt": "x"}]'
+    (source / "metadata.json").write_text(rows)
+    found = run(source, tmp_path / "cache", Encoders())
+    assert found.dataset.clips == ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    assert "  caf\\udce9.mp4: its name is not UTF-8; rename it" in found.report
+    assert r"\ud83d.mp4 is not a path" in found.report
+    stored = (tmp_path / "cache" / "report.txt").read_text(encoding="utf-8")
+    assert stored.strip() == found.report
 
 
 def test_nothing_usable_names_the_reasons(source: Path, tmp_path: Path):

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from fvg_core.data.memo import Memo
 from fvg_core.errors import DataError
 
 FRAMES = 6
+linux = pytest.mark.skipif(sys.platform != "linux", reason="names there are UTF-8, or UTF-16")
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +196,27 @@ def test_metadata_that_cannot_be_read(folder, originals, name, content, path, sa
     assert rejected.path.startswith(path)
     assert said in rejected.reason
     assert captions(folder) == {"b.mp4": "b"}
+
+
+@linux
+def test_names_and_captions_that_are_not_utf8(folder: Path, originals):
+    for n, name in enumerate((b"caf\xe9.mp4", b"d\xe9j\xe0/b.mp4", b"c.mp4", b"frames\xe9/1.png")):
+        path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+        if path.suffix == ".png":
+            caption(write_frames(path.parent, grays(5, 32, 32)), "frames")
+        else:
+            put(path, originals[n], "a caption")
+    (folder / "c.txt").unlink()
+    (folder / "metadata.json").write_text('[{"video": "c.mp4", "prompt": "a \\ud83d ball"}]')
+    put(folder / "good.mp4", originals[4], "good")
+    assert captions(folder) == {"good.mp4": "good"}
+    name = "its name is not UTF-8; rename it"
+    assert reasons(folder) == {
+        "caf\udce9.mp4": name,
+        "d\udce9j\udce0/b.mp4": name,
+        "frames\udce9": name,
+        "c.mp4": "its caption holds half a character (a lone surrogate); mend it",
+    }
 
 
 def test_links_that_leave_the_folder(folder: Path, originals, tmp_path: Path):
