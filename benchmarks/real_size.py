@@ -53,7 +53,7 @@ SIZES = {
 class RandomClip:
     """A dataset of one clip."""
 
-    fingerprint, ids = "random", ("0",)
+    fingerprint, ids, digests = "random", ("0",), ("0",)
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -19,7 +19,8 @@ from .scan import Rejected
 from .store import SHARD_BYTES, Entry, Store, stat_of
 
 INDEX = "index.json"
-FORMAT = 1  # of the folder, and of how clips become pixels: another number encodes everything again
+FORMAT = 2  # of the index
+_PIXELS = 1  # how clips become pixels and are stored: another number encodes everything again
 
 EncodeVideo = Callable[[Tensor], Tensor]  # pixels [F, H, W, 3] in [0, 1] -> latents [C, F', h, w]
 EncodeText = Callable[[str], Tensor]  # -> features [L, D]
@@ -90,7 +91,7 @@ def text_key(caption: str, key: str) -> str:
 
 
 def _hash(*parts: object) -> str:
-    return hashlib.sha256(json.dumps([FORMAT, *parts]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_PIXELS, *parts]).encode()).hexdigest()
 
 
 def _latents(sample: Sample, encode_video: EncodeVideo) -> Tensor:
@@ -135,6 +136,7 @@ def _write_index(folder: Path, store: Store, samples: Sequence[Sample], key: str
             {
                 "id": hashlib.sha256(f"{latents}{text}".encode()).hexdigest(),
                 "clip": sample.clip.name,
+                "digest": sample.clip.facts.digest,
                 "caption": sample.clip.caption,
                 "latents": latents,
                 "text": text,

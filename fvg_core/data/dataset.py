@@ -18,7 +18,8 @@ class CachedDataset:
     """Latents and text features of a folder made by `build_cache`. Holds the index only.
 
     key: names the models that encoded; ids: content hash of each sample; fingerprint: hash of
-    both; buckets: samples by the shape (F, h, w) of their latents, which share a batch.
+    both; digests: content hash of the clip that each sample is cut from; buckets: samples by the
+    shape (F, h, w) of their latents, which share a batch.
     Raises DataError for a folder without a whole index.
     """
 
@@ -27,6 +28,7 @@ class CachedDataset:
         index = _read_index(self.folder)
         self.key: str = index["key"]
         self.ids: tuple[str, ...] = tuple(s["id"] for s in index["samples"])
+        self.digests: tuple[str, ...] = tuple(s["digest"] for s in index["samples"])
         self.captions: tuple[str, ...] = tuple(s["caption"] for s in index["samples"])
         self.clips: tuple[str, ...] = tuple(s["clip"] for s in index["samples"])
         self.fingerprint = hashlib.sha256("\n".join([self.key, *self.ids]).encode()).hexdigest()

@@ -17,12 +17,12 @@ def mix(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def held_out(ids: Sequence[str], count: int) -> tuple[int, ...]:
-    """Indices of `count` samples kept for validation: chosen by content, so that adding clips to
-    a folder does not exchange them all. Equal contents stay on one side."""
-    ranked = sorted(set(ids), key=lambda i: hashlib.sha256(i.encode()).digest())[:count]
+def held_out(digests: Sequence[str], count: int) -> tuple[int, ...]:
+    """Indices of all samples of `count` clips kept for validation, of each sample's clip. They are
+    chosen by content, so that adding clips to a folder does not exchange them all."""
+    ranked = sorted(set(digests), key=lambda d: hashlib.sha256(d.encode()).digest())[:count]
     chosen = set(ranked)
-    return tuple(i for i, name in enumerate(ids) if name in chosen)
+    return tuple(i for i, digest in enumerate(digests) if digest in chosen)
 
 
 class Order:

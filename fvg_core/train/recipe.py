@@ -14,12 +14,12 @@ def lora_metadata(
     trainer: Trainer, title: str, base_model: str, packages: Iterable[str]
 ) -> dict[str, object]:
     """Everything that made it: settings, clips, model, and the versions of packages."""
-    config, spec = trainer.config, trainer.backbone.spec
+    config, spec, digests = trainer.config, trainer.backbone.spec, trainer.data.digests
     return {
         "fvg": __version__,
         "config": config.model_dump_json(),
         "dataset": trainer.data.fingerprint,
-        "clips": len(trainer.data.ids) - len(trainer.held_out),
+        "clips": len(set(digests) - {digests[i] for i in trainer.held_out}),
         "base_model": base_model,
         "family": spec.name,
         "rank": config.lora.rank,

@@ -28,6 +28,7 @@ class Dataset(Protocol):
 
     fingerprint: str
     ids: Sequence[str]
+    digests: Sequence[str]  # which clip each sample is cut from
     empty_text: Tensor  # [L, D], the features of the empty prompt
     buckets: Mapping[Shape, Sequence[int]]
 
@@ -83,7 +84,7 @@ class Trainer:
         self.backbone, self.data, self.config, self.base = backbone, data, config, base
         self.device, self.share, self.tick = torch.device(device), share or Share(), tick
         self.sigmas = sigma_range(config.algorithm.expert, _boundary(backbone, config))
-        self.held_out = held_out(data.ids, config.keep.validation_clips)
+        self.held_out = held_out(data.digests, config.keep.validation_clips)
         self._order = Order(_trained(data, self.held_out), config.batch, config.seed)
         if config.batch % self.share.world:
             raise TrainingError(
@@ -252,8 +253,9 @@ def _trained(data: Dataset, without: tuple[int, ...]) -> dict[Shape, list[int]]:
     buckets = {s: [i for i in indices if i not in held] for s, indices in data.buckets.items()}
     buckets = {shape: indices for shape, indices in buckets.items() if indices}
     if not buckets:
+        clips, out = set(data.digests), {data.digests[i] for i in without}
         raise TrainingError(
-            f"the dataset has {len(data.ids)} clips and {len(without)} of them are held out for "
+            f"the dataset has {len(clips)} clips and {len(out)} of them are held out for "
             "validation; nothing is left to train on. Add clips, or set validation_clips to 0."
         )
     return buckets

@@ -58,7 +58,7 @@ def scene_of(preview: Preview, model, data: Dataset, config: TrainConfig) -> Sce
     negative = data.empty_text if preview.negative is None else _text(preview.negative)
     spec = spec_of(model)
     if preview.positive is None:
-        clips = held_out(data.ids, config.keep.validation_clips)
+        clips = held_out(data.digests, config.keep.validation_clips)
         scene = held_out_scene(data, clips, spec.patch_time)
         return replace(scene, negative=negative[None])
     frames, h, w = max(data.buckets, key=lambda shape: (len(data.buckets[shape]), shape))

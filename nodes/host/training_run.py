@@ -205,7 +205,7 @@ def _result(job: Job, place: Place, notes: Sequence[str]) -> Trained:
 
 
 def _summary(place: Place, history: Sequence[dict], job: Job) -> list[str]:
-    lines = [f"{place.lora.name}: {len(job.data.ids)} clips, batch {job.config.batch}."]
+    lines = [f"{place.lora.name}: {len(set(job.data.digests))} clips, batch {job.config.batch}."]
     if history:
         lines[0] = f"{lines[0][:-1]}, {history[-1]['step']} steps."
         tenth = -(-len(history) // 10)

@@ -133,6 +133,13 @@ def test_only_what_changed_is_encoded_again(source: Path, tmp_path: Path):
     assert (encoders.clips, encoders.texts) == (0, [])
 
 
+def test_pieces_of_a_clip_are_known_as_such(source: Path, tmp_path: Path):
+    data = made(source, tmp_path / "cache", Encoders(), Target(32, 32, 5, 8, windows=2))
+    clips = {clip.name: clip.facts.digest for clip in scan(source).clips}
+    assert data.digests == tuple(clips[name] for name in data.clips)
+    assert len(data) == len(set(data.ids)) > len(clips)
+
+
 def restored(source: Path) -> Path:
     caption(source / "b.mp4", "clip b")
     write_video(source / "c.mp4", grays(9, 64, 32))
@@ -217,7 +224,7 @@ def test_a_deleted_shard_is_made_again(source: Path, tmp_path: Path):
     assert all(torch.equal(a, b) for a, b in zip(everything(again), before, strict=True))
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}", json.dumps({"format": 0})])
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", json.dumps({"format": 1})])
 def test_a_lost_index_costs_nothing_but_a_run(source: Path, tmp_path: Path, content):
     cache = tmp_path / "cache"
     before = made(source, cache, Encoders())

@@ -150,7 +150,7 @@ def test_the_stock_loader_samples_what_the_trainer_showed(trained, prompt, comfy
     theirs = load_file(next(comfy.output.glob(f"host-{sampler}_*.latent")))
     a, b = ours["latent_tensor"], theirs["latent_tensor"]
     assert a.std() > 0.1
-    torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
+    torch.testing.assert_close(a, b, rtol=0, atol=2e-4)  # of values up to 14
     before = load_file(files.folder / "validation" / "step-00000008" / "video-0.latent")
     assert (before["latent_tensor"] - b).abs().max() > 1e-2  # the LoRA matters
 

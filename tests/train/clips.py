@@ -42,7 +42,9 @@ class Clips:
     """Latents in memory: every clip has one value per channel, told by an anchor."""
 
     def __init__(self, count: int, *, frames: int = FRAMES, long: int = 0):
-        self.ids = tuple(hashlib.sha256(f"clip {i}".encode()).hexdigest() for i in range(count))
+        self.ids = self.digests = tuple(
+            hashlib.sha256(f"clip {i}".encode()).hexdigest() for i in range(count)
+        )
         self.fingerprint = hashlib.sha256("".join(self.ids).encode()).hexdigest()
         self.empty_text = torch.zeros(TEXT_LENGTH, TEXT_DIM)
         short = {(frames, SIDE, SIDE): tuple(range(long, count))}

@@ -109,7 +109,7 @@ def test_every_validation_leaves_a_video_that_starts_at_its_anchor(place):
     video = Image.open(folder / "step-00000006" / "video-0.webp")
     assert (video.size, video.n_frames) == ((32, 32), 9)
     job, data = read_job(place / "job.toml"), CachedDataset(place / "alone" / "dataset")
-    (clip,) = held_out(data.ids, 1)
+    (clip,) = held_out(data.digests, 1)
     truth = decode_video(job.model, data.latents(clip), CPU)  # causal: frame 0 is latent 0 alone
     shown = torch.from_numpy(np.asarray(video.convert("RGB"), dtype=np.float32) / 255)
     other = decode_video(job.model, data.latents(clip).flip(1), CPU)

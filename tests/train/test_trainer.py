@@ -121,6 +121,17 @@ def test_two_shares_together_are_the_whole():
         torch.testing.assert_close(x + y, g, rtol=1e-4, atol=1e-7)
 
 
+def test_other_pieces_of_a_held_out_clip_are_not_trained_on():
+    data = Clips(CLIPS)
+    data.digests = tuple(f"clip {i // 3}" for i in range(CLIPS))
+    with Trainer(small_wan(), data, config(keep={"validation_clips": 2})) as trainer:
+        seen = {i for step in range(20) for i in trainer._order.at(step)}
+        held = {data.digests[i] for i in trainer.held_out}
+    assert len(held) == 2
+    assert seen == {i for i in range(CLIPS) if data.digests[i] not in held}
+    assert seen.isdisjoint(trainer.held_out)
+
+
 def test_too_few_clips_are_named():
     with pytest.raises(TrainingError, match="2 clips and 2 of them are held out"):
         Trainer(small_wan(), Clips(2), config())

@@ -167,7 +167,7 @@ class EncodingAnew:
 
     def __init__(self, cached, folder: Path, model, vae, clip) -> None:
         self.fingerprint, self.ids, self.buckets = cached.fingerprint, cached.ids, cached.buckets
-        self.empty_text = cached.empty_text
+        self.digests, self.empty_text = cached.digests, cached.empty_text
         (_, self._h, self._w), *_ = cached.buckets
         self._clips = [folder / name for name in cached.clips]
         self._captions = cached.captions

@@ -16,7 +16,7 @@ class Random:
     def __init__(self, count, channels, features, value, said):
         generator = torch.Generator().manual_seed(0)
         self.fingerprint = f"{count} {channels} {features} {value}"
-        self.ids = tuple(map(str, range(count)))
+        self.ids = self.digests = tuple(map(str, range(count)))
         self.buckets = {(said, 4, 4): tuple(range(count))} if count else {}
         self.empty_text = torch.zeros(8, features)
         self._latents = torch.randn(count, channels, 3, 4, 4, generator=generator) * value
