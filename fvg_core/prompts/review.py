@@ -23,6 +23,13 @@ REFUSAL = re.compile(
 )
 STORY = {"then", "until", "till", "eventually", "finally", "afterwards", "gradually", "suddenly"}
 BEGINNINGS = {"begin", "start", "become", "transform", "proceed"}
+HAN_AND_KANA = (
+    r"[\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    r"\uff66-\uff9f\U00020000-\U0003ffff]"
+)
+THAI_LAO_BURMESE_KHMER = r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
+# Scripts without spaces, and how many characters count as a word of them: a rule of thumb.
+UNSPACED = ((re.compile(HAN_AND_KANA), 2), (re.compile(THAI_LAO_BURMESE_KHMER), 4))
 SIMILAR = 0.85  # share of common words from which on two versions are the same
 
 
@@ -64,6 +71,15 @@ def review_video(
     return checks
 
 
+def count_words(text: str) -> int:
+    """Words between spaces; of the UNSPACED scripts, as many as their characters count for."""
+    size = 0.0
+    for script, characters in UNSPACED:
+        text, found = script.subn(" ", text)
+        size += found / characters
+    return round(size) + sum(any(map(str.isalnum, word)) for word in text.split())
+
+
 def _is(language: str, name: str) -> bool:
     return language.strip().lower() == name
 
@@ -75,7 +91,7 @@ def _check(name: str, problems: Sequence[str]) -> Check:
 def _form(text: str, words: tuple[int, int], language: str) -> list[Check]:
     refused = REFUSAL.search(text)
     marked = LIST_OR_MARKUP.search(text)
-    size = len(text.split())
+    size = count_words(text)
     spoken = not text or not _is(language, "english") or is_english(text)
     shape = [] if text and not marked else ["not one paragraph of plain text" if text else "empty"]
     return [

@@ -8,6 +8,7 @@ from replaying import ENTITIES, GOOD, GOOD_TEXT, OTHER_TEXT, PROMPT, Replays, as
 
 from fvg_core.errors import LanguageModelError, PromptError
 from fvg_core.prompts import Instructions, Options, Rewriting, Watch, rewrite, rewrite_many
+from fvg_core.prompts.review import count_words
 
 OTHER = as_json(OTHER_TEXT)
 LATER = as_json(GOOD_TEXT.replace("standing", "jumping"))
@@ -266,6 +267,39 @@ def test_another_language_out():
     assert made.first_frame_prompt == text
     assert "Language of the description: German" in model.asked[0][0].text
     assert not failed(made.report)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("Chinese", "两只棕色的狗静静地站在白雪覆盖的田野边缘，目光注视着前方几米处的一根倒下的"
+                    "原木，柔和的晨光照亮了整个画面。"),
+        ("Japanese", "雪に覆われた野原の手前に、二匹の茶色い犬が静かに立ち、数メートル先に横たわる"
+                     "倒木を見つめている。やわらかな朝の光。"),
+        ("Thai", "สุนัขสีน้ำตาลสองตัวยืนนิ่งอยู่ริมทุ่งหญ้าที่ปกคลุมด้วยหิมะ มองไปที่ท่อนไม้ล้มที่อยู่ข้างหน้า"
+                 "ไม่กี่เมตร ในแสงยามเช้าที่นุ่มนวล"),
+    ],
+    ids=["Chinese", "Japanese", "Thai"],
+)  # fmt: skip
+def test_a_text_without_spaces_has_a_length(language, text):
+    made = one(Replays(as_json(text, [])), language=language)
+    assert made.first_frame_prompt == text
+    assert not failed(made.report)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("狗" * 50 + "。", 25),
+        ("イヌ" * 10, 10),
+        ("\u0e01" * 40 + " " + "\u1000" * 4, 11),
+        ("一辆 BMW 汽车，3 只狗", 5),
+        ("Zwei Hunde - braun - stehen.", 4),
+    ],
+    ids=["Han", "kana", "Thai and Burmese", "mixed", "Latin"],
+)
+def test_words_are_counted(text, words):
+    assert count_words(text) == words
 
 
 @pytest.mark.parametrize(
