@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 
 from .lexicon import lexicon
 from .types import Entity
@@ -37,7 +37,7 @@ def _position(value: object) -> object:
     return None if value in ("", "null", "none", "None") else value
 
 
-Word = Annotated[str, Field(min_length=1, max_length=200)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class ReplyEntity(BaseModel):

@@ -115,6 +115,8 @@ def test_the_rules_stand_in_where_none_passes_and_the_user_allows_it():
         (as_json(GOOD_TEXT, [*ENTITIES, {"noun": "sledge", "count": 1}]), "entities"),
         ('{"entities": [], "text": ', "format"),
         ('{"entities": [{"noun": "dogs", "count": -2}], "text": "x"}', "format"),
+        (as_json(GOOD_TEXT, [*ENTITIES, {"noun": " "}]), "format"),
+        (as_json(GOOD_TEXT, [*ENTITIES, {"noun": "sky", "attributes": ["\t"]}]), "format"),
         (as_json("Zwei braune Hunde stehen still am Rand von einem weiten Feld im Schnee und "
                  "blicken auf den Baum, der vor ihnen liegt, in dem Licht von einem Morgen."),
          "language"),
