@@ -45,5 +45,9 @@ class LanguageModelError(FVGError):
     """A language model that cannot be loaded or reached, or whose reply is of no use."""
 
 
+class EmptyReplyError(LanguageModelError):
+    """A reply of a language model in which nothing is said."""
+
+
 class BatchError(FVGError):
     """A prompt list, setting or folder that a batch cannot work with."""

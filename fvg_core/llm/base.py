@@ -44,6 +44,6 @@ class LanguageModel(Protocol):
         """The assistant's next text.
 
         `tick` is called at least once a second while waiting or generating, and may raise to
-        stop. Raises LanguageModelError.
+        stop. Raises LanguageModelError; EmptyReplyError where the model says nothing.
         """
         ...

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import LanguageModelError
+from ..errors import EmptyReplyError, LanguageModelError
 from .base import Message
 
 # Words that steer a chat. From a prompt they would open turns that nobody wrote.
@@ -87,13 +87,13 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def clean(reply: str, name: str) -> str:
-    """A reply without thoughts and special tokens. Raises LanguageModelError if nothing is left."""
+    """A reply without thoughts and special tokens. Raises EmptyReplyError if nothing is left."""
     text = _THOUGHT.sub("", _END.split(reply, maxsplit=1)[0])
     text = text.rpartition("</think>")[2]  # the template may have opened the thought
     text = _CONTROL.sub("", text).strip()
     if not text:
         why = "spent all its tokens on thinking" if "<think>" in reply else "answered nothing"
-        raise LanguageModelError(
+        raise EmptyReplyError(
             f"the language model ({name}) {why}. Use an Instruct model that does not think, or "
             "another seed."
         )

@@ -174,6 +174,7 @@ class _Job:
                 raise
             return self._instead(prompt, seed, variation, error, start)
         video, note = self._video(prompt, seed)
+        note = "; ".join(filter(None, (frame.note, note)))
         made = self._written(prompt, seed, variation, frame, video, note, start)
         return made if note else self._keep(prompt, seed, variation, earlier, made)
 
@@ -191,7 +192,7 @@ class _Job:
         return replace(instead, report=instead.report | told)
 
     def _video(self, prompt: str, seed: int) -> tuple[Written | None, str]:
-        """The video prompt, None for the original; and why it is that, where it was not asked."""
+        """The video prompt, None for the original; and what the user should know of it."""
         task, fallback = self.options.video_prompt, self.options.rules_as_fallback
         if task == "original":
             return None, ""
@@ -203,7 +204,7 @@ class _Job:
             return None, f"the video prompt is the original: {error}"
         if fallback and not written.passed:
             return None, "the video prompt is the original: no reply passed every check"
-        return written, ""
+        return written, written.note
 
     def _written(
         self,

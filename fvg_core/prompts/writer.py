@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import PromptError
+from ..errors import EmptyReplyError, LanguageModelError, PromptError
 from ..llm import LanguageModel, Message, Sampling
 from .instructions import Instructions
 from .reply import Draft, read_reply
@@ -33,12 +33,14 @@ class UselessRepliesError(PromptError):
 
 @dataclass(frozen=True)
 class Written:
-    """The best text of a task, with its checks; `attempts` tells of every reply."""
+    """The best text of a task, with its checks; `attempts` tells of every reply, `note` why there
+    are no more of them."""
 
     text: str
     entities: tuple[Entity, ...]
     checks: tuple[Check, ...]
     attempts: tuple[Attempt, ...]
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -120,16 +122,28 @@ class Writer:
         variation: int,
     ) -> Written:
         """Ask up to `attempts` times. `told`: the instruction, and a plain one for models that
-        cannot write JSON, which takes over after an unreadable reply."""
+        cannot write JSON, which takes over after an empty or unreadable reply. A model that fails
+        ends the asking, and is an error where no reply had a text."""
         ask = Message("user", f"<prompt>\n{prompt.strip()}\n</prompt>")
         tries: list[Attempt] = []
         best: Written | None = None
         back: list[Message] = []
+        note = ""
         plain = len(told) == 1
         for number in range(self.options.attempts):
             system = Message("system", told[-1 if plain else 0])
             sampling = self._sampling(f"{seed} {variation} {task} {number}", structured=not plain)
-            reply = self.model.reply([system, ask, *back], sampling, self.watch.tick)
+            try:
+                reply = self.model.reply([system, ask, *back], sampling, self.watch.tick)
+            except EmptyReplyError as error:
+                tries.append(Attempt(task, (Check("reply", False, str(error)),)))
+                plain, back = True, []
+                continue
+            except LanguageModelError as error:
+                if best is None:
+                    raise
+                note = f"this is the best of {len(tries)} replies, then the model failed: {error}"
+                break
             draft = read_reply(reply, structured=task == FIRST_FRAME)
             checks = judge(draft)
             if draft.problem:
@@ -150,7 +164,7 @@ class Writer:
                 "the rules as fallback.",
                 tries,
             )
-        return Written(best.text, best.entities, best.checks, tuple(tries))
+        return Written(best.text, best.entities, best.checks, tuple(tries), note)
 
     def _sampling(self, what: str, structured: bool) -> Sampling:
         seed = int.from_bytes(hashlib.sha256(what.encode()).digest()[:4], "big") >> 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from fvg_core.errors import LanguageModelError
 from fvg_core.llm import Message, Sampling
+from fvg_core.llm.chat import clean
 
 PROMPT = "Two brown dogs run across a snowy field and jump over a fallen log."
 GOOD_TEXT = (
@@ -54,7 +55,7 @@ class Replays:
         self.sampled.append(sampling)
         if not self.replies:
             raise LanguageModelError("no reply is left")
-        return self.replies.pop(0)
+        return clean(self.replies.pop(0), self.name)
 
     @contextmanager
     def open(self) -> Iterator[Replays]:

@@ -102,7 +102,8 @@ def test_the_rules_stand_in_where_none_passes_and_the_user_allows_it():
     ("reply", "fault"),
     [
         ("I'm sorry, but I can't help with that request, as it may depict animals.", "refusal"),
-        ("", "one paragraph"),
+        ("", "reply"),
+        ("<think>two dogs, so", "reply"),
         (as_json(GOOD_TEXT.replace("two", "three")), "counts"),
         (as_json(GOOD_TEXT.replace("brown", "black")), "attributes"),
         (as_json(GOOD_TEXT.replace("brown dogs", "dogs").replace("log", "brown log")),
@@ -165,6 +166,32 @@ def test_a_model_that_fails_is_an_error_or_the_rules():
         run(Replays())
     made = one(Replays(), rules_as_fallback=True)
     assert made.first_frame_prompt == rewrite(PROMPT).first_frame_prompt
+    assert "no reply is left" in made.report["note"]
+
+
+def test_an_empty_reply_costs_an_attempt_and_no_earlier_text():
+    model = Replays(LATER, "", "")
+    made = one(model)
+    assert "jumping" in made.first_frame_prompt
+    assert [made["failed"][0]["name"] for made in made.report["attempts"]] == [
+        "no later state",
+        "reply",
+        "reply",
+    ]
+    assert "JSON" not in model.asked[2][0].text
+    assert len(model.asked[2]) == 2  # nothing to send back
+
+
+def test_a_model_that_fails_later_costs_no_earlier_text(tmp_path: Path):
+    made = one(Replays(LATER), folder=tmp_path)
+    assert "jumping" in made.first_frame_prompt
+    assert "best of 1 replies, then the model failed: no reply is left" in made.report["note"]
+    assert one(Replays(GOOD), folder=tmp_path).first_frame_prompt == GOOD_TEXT  # it was not kept
+    made = one(Replays(LATER), rules_as_fallback=True)
+    assert made.first_frame_prompt == rewrite(PROMPT).first_frame_prompt
+    lost = UPSAMPLED.replace("fallen log", "small gate")
+    made = one(Replays(GOOD, lost), video_prompt="upsampled")
+    assert (made.video_prompt, made.report["written_by"]) == (lost, "transformers")
     assert "no reply is left" in made.report["note"]
 
 
