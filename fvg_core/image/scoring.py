@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import AnchorError
+from ..errors import AnchorError, EmptyReplyError
 from ..llm.base import LanguageModel, Message, Sampling
 
 SYSTEM = (
@@ -72,7 +72,8 @@ def ask(
 ) -> Iterator[Score]:
     """One score for each picture: a model that sees answers each question by itself.
 
-    Raises AnchorError for a model that does not see, LanguageModelError for one that fails.
+    Raises AnchorError for a model that does not see, LanguageModelError for one that fails, or
+    that says nothing at all about the first picture, as one that thinks.
     """
     if not model.sees:
         raise AnchorError(
@@ -81,16 +82,20 @@ def ask(
             'configuration: "sees": true).'
         )
     sampling = Sampling(seed=0, max_tokens=16, temperature=0.0)
+    spoke = False
     for picture in pictures:
-        replies = (
-            model.reply(
-                [Message("system", SYSTEM), Message("user", question, images=(picture,))],
-                sampling,
-                tick,
-            )
-            for question in questions
-        )
-        yield Score(tuple(map(read_answer, replies)))
+        answers, empty = [], None
+        for question in questions:
+            chat = [Message("system", SYSTEM), Message("user", question, images=(picture,))]
+            try:
+                answers.append(read_answer(model.reply(chat, sampling, tick)))
+                spoke = True
+            except EmptyReplyError as error:
+                answers.append(None)
+                empty = error
+        if empty and not spoke:
+            raise empty
+        yield Score(tuple(answers))
 
 
 def read_answer(reply: str) -> bool | None:

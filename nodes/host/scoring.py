@@ -12,9 +12,9 @@ import folder_paths
 from PIL import Image
 from torch import Tensor
 
-from ...fvg_core.errors import AnchorError
 from ...fvg_core.files import write_whole
 from ...fvg_core.image.scoring import (
+    Score,
     ask,
     read_checklist,
     read_scores,
@@ -40,8 +40,7 @@ def score(images: Tensor, report: str, backend: str, clip=None) -> tuple[str, st
         return _by_eye(pictures, report)
     questions = read_checklist(report)
     with open_model(backend, clip=clip) as model:
-        kept = _folder() / f"{_key(model, pictures, questions)}.json"
-        return _read(kept) or _ask(model, pictures, questions, kept), None
+        return _ask(model, pictures, questions), None
 
 
 def _by_eye(pictures: Sequence[Image.Image], report: str) -> tuple[str, str | None]:
@@ -53,26 +52,23 @@ def _by_eye(pictures: Sequence[Image.Image], report: str) -> tuple[str, str | No
     return write_scores(TINY, list(questions(prompt)), tiny_scores(pictures, prompt)), None
 
 
-def _ask(
-    model: LanguageModel, pictures: Sequence[Image.Image], questions: Sequence[str], kept: Path
-) -> str:
-    """Asking takes a while, and the host forgets: what was answered is kept."""
-    bar = comfy.utils.ProgressBar(len(pictures))
-    scores = []
-    for one in ask(
-        model, pictures, questions, comfy.model_management.throw_exception_if_processing_interrupted
-    ):
-        scores.append(one)
+def _ask(model: LanguageModel, pictures: Sequence[Image.Image], questions: Sequence[str]) -> str:
+    """Asking takes a while, and the host forgets: the answers for each picture are kept."""
+    files = [_folder() / f"{_key(model, picture, questions)}.json" for picture in pictures]
+    scores = {file: _read(file) for file in files}
+    left = {file: p for file, p in zip(files, pictures, strict=True) if scores[file] is None}
+    bar = comfy.utils.ProgressBar(len(left))
+    stop = comfy.model_management.throw_exception_if_processing_interrupted
+    for file, one in zip(left, ask(model, list(left.values()), questions, stop), strict=True):
+        scores[file] = one
+        write_whole(file, write_scores(model.name, questions, [one]).encode())
         bar.update(1)
-    text = write_scores(model.name, questions, scores)
-    write_whole(kept, text.encode())
-    return text
+    return write_scores(model.name, questions, [scores[file] for file in files])
 
 
-def _key(model: LanguageModel, pictures: Sequence[Image.Image], questions: Sequence[str]) -> str:
+def _key(model: LanguageModel, picture: Image.Image, questions: Sequence[str]) -> str:
     asked = hashlib.sha256("\n".join([model.key, *questions]).encode())
-    for picture in pictures:
-        asked.update(f"{picture.size}".encode() + picture.tobytes())
+    asked.update(f"{picture.size}".encode() + picture.tobytes())
     return asked.hexdigest()[:32]
 
 
@@ -80,11 +76,10 @@ def _folder() -> Path:
     return Path(folder_paths.get_output_directory(), "fvg", "scores")
 
 
-def _read(kept: Path) -> str:
-    """What was answered before; "" where there is nothing, or something else."""
+def _read(kept: Path) -> Score | None:
+    """What was answered before; None where there is nothing, or something else."""
     try:
-        text = kept.read_text(encoding="utf-8")
-        read_scores(text)
-    except (OSError, ValueError, AnchorError):
-        return ""
-    return text
+        _, (found,) = read_scores(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Score(tuple(found["answers"]))

@@ -125,12 +125,37 @@ def test_a_server_that_sees_is_asked_once(client, comfy, pictures):
             state = graph.state(client)
             assert state["chosen"] == [2]
             assert [s["score"] for s in state["scores"]] == [0, 0, 1]
-            assert asked == 3 * state["checklist"]
+            assert asked == 2 * state["checklist"]  # two of the pictures are the same
             graph, _, _ = scored("server")
             assert graph.state(client)["chosen"] == [2]
-            assert len(asked) == 3 * len(state["checklist"])
+            assert len(asked) == 2 * len(state["checklist"])
         finally:
             config.unlink()
+
+
+def test_what_was_answered_before_a_server_failed_is_kept(client, comfy, pictures):
+    asked = []
+
+    async def eye(request: web.Request) -> web.Response:
+        """Is gone for a while when it has answered for the first picture."""
+        asked.append(await request.json())
+        gone = len(asked) == 1 + len(read_checklist(json.dumps(rewrite(PROMPT).report)))
+        return web.json_response({}, status=404) if gone else web.json_response(completion("Yes"))
+
+    config = comfy.user / "__fvg" / "llm.json"
+    config.parent.mkdir(exist_ok=True)
+    with serving(eye) as url:
+        config.write_text(json.dumps({"url": url, "model": uuid.uuid4().hex, "sees": True}))
+        try:
+            graph, _, _ = scored("server")
+            with pytest.raises(RunError, match="answered with status 404"):
+                client.run(graph.graph)
+            graph, _, _ = scored("server")
+            state = graph.state(client)
+        finally:
+            config.unlink()
+    assert [s["score"] for s in state["scores"]] == [1, 1, 1]
+    assert len(asked) == 1 + 2 * len(state["checklist"])
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from aiohttp import web
 from PIL import Image
 
 from fvg_core.categories import CATEGORIES
-from fvg_core.errors import AnchorError
+from fvg_core.errors import AnchorError, LanguageModelError
 from fvg_core.image.scoring import (
     Score,
     ask,
@@ -40,7 +40,7 @@ from fvg_core.tiny.render import render
 from fvg_core.tiny.scenes import Body, Scene, sample_scene
 from fvg_core.tiny.seeing import look
 from fvg_core.tiny.words import COLORS, Actor, Prompt
-from tests.chat_servers import completion, serving
+from tests.chat_servers import completion, in_turn, says, serving
 
 
 def picture(scene: Scene) -> Image.Image:
@@ -317,6 +317,22 @@ def test_a_model_that_sees_answers_each_question_for_each_picture():
     with serving(seeing) as url, open_server(ServerConfig(url=url, model="eye", sees=True)) as eye:
         scores = list(ask(eye, [two, one], asked))
     assert [score.answers for score in scores] == [(True, True), (True, False)]
+
+
+def test_an_empty_answer_counts_as_no_but_someone_must_speak():
+    shown = [drawn(("red", "ball", 0.2, 0.5))] * 2
+    asked = ["Is there red?", "Is there blue?"]
+
+    def said(*replies: str) -> list[tuple]:
+        with (
+            serving(in_turn(*map(says, replies))) as url,
+            open_server(ServerConfig(url=url, model="eye", sees=True)) as eye,
+        ):
+            return [score.answers for score in ask(eye, shown, asked)]
+
+    assert said("", "Yes", "", "") == [(None, True), (None, None)]
+    with pytest.raises(LanguageModelError, match="thinking"):
+        said("", "<think>", "Yes", "Yes")
 
 
 def test_a_model_that_does_not_see_is_refused():
