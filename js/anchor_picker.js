@@ -1,11 +1,12 @@
 // The Anchor Picker shows its candidates; a click writes the choice and queues the rest.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { findNode, recordChange, setWidget, widgetOf } from "./graph.js";
+import { findNode, setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./picker/panel.js";
 import { readState, withChoice } from "./picker/state.js";
 import { openViewer } from "./picker/viewer.js";
+import { onOutput } from "./runs.js";
 
 const NODE = "FVGAnchorPicker";
 const KEPT = "fvg_picker"; // in the node's properties: survives a reload, a restart, a copy
@@ -68,7 +69,7 @@ async function pick(node, picked, state) {
   choose(node, { ...state, chosen: picked });
   setWidget(deciding(node, "policy", pathOf(node)), "stop");
   show(node, { ...state, chosen: picked, waiting: false, policy: "stop" });
-  const release = holdSeeds(state.seeds);
+  const release = holdSeeds(pathOf(node) ? state.seeds : {});
   try {
     await app.queuePrompt(0, 1);
   } finally {
@@ -98,16 +99,14 @@ function attach(node) {
   node.hideOutputImages = true;
   node.onDrawBackground = () => {};
   after(node, "onConfigure", () => show(node, node.properties[KEPT]));
-  after(node, "onExecuted", (output) =>
-    recordChange(() => executed(node, output?.fvg_picker?.[0])),
-  );
 }
 
-function executed(node, given) {
+onOutput("fvg_picker", (node, [given]) => {
+  if (!panels.has(node)) return;
   show(node, given);
   // Chosen in another tab, or before: from now on this workflow knows it too.
   if (given?.choice && given.policy === "stop") choose(node, panels.get(node).state);
-}
+});
 
 app.registerExtension({
   name: "fvg.AnchorPicker",

@@ -1,9 +1,11 @@
 // Nodes of the open graph, and what their widgets hold.
 import { app } from "../../scripts/app.js";
 
+export const rootGraph = () => app.rootGraph ?? app.graph;
+
 // Ids inside subgraphs are paths: "3:12" is node 12 inside node 3.
 export function findNode(path) {
-  let graph = app.rootGraph ?? app.graph;
+  let graph = rootGraph();
   let node = null;
   for (const id of String(path).split(":")) {
     node = graph?.getNodeById(id) ?? null;

@@ -1,12 +1,15 @@
 // The First-Frame Prompt Rewriter shows what it wrote beside the prompt, and takes edits of it.
 import { app } from "../../scripts/app.js";
-import { recordChange, setWidget, widgetOf } from "./graph.js";
+import { setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./rewriter/panel.js";
 import { readRewrites, withEdit, without } from "./rewriter/state.js";
+import { onOutput } from "./runs.js";
 
 const NODE = "FVGFirstFramePromptRewriter";
 const KEPT = "fvg_rewrites"; // in the node's properties: survives a reload, a restart, a copy
+
+const shows = new WeakMap(); // node -> shows what it holds
 
 function isLinked(node, name) {
   return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
@@ -44,14 +47,14 @@ function attach(node) {
   }
   after(node, "onConfigure", show);
   after(node, "onConnectionsChange", show);
-  after(node, "onExecuted", (output) => {
-    if (!output?.fvg_rewrites) return;
-    recordChange(() => {
-      node.properties[KEPT] = output.fvg_rewrites;
-      show();
-    });
-  });
+  shows.set(node, show);
 }
+
+onOutput("fvg_rewrites", (node, given) => {
+  if (!shows.has(node)) return;
+  node.properties[KEPT] = given;
+  shows.get(node)();
+});
 
 // This run goes through; the next one stops again.
 async function proceed(node) {

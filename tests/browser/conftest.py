@@ -26,12 +26,16 @@ READY = "window.app?.graph && window.LiteGraph && window.app.extensionManager"
 # Set before the editor starts, so that no dialog covers the canvas.
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}
 
-# Runs of this page whose end it was told, and so everything before their end.
+# Runs of this page whose end it was told, and so everything before their end. Our nodes ask the
+# server first which workflow a run is of: the same question, asked after theirs, is a moment later.
 LISTEN = """() => {
     if (window.endedRuns) return;
     window.endedRuns = new Set();
-    window.comfyAPI.api.api.addEventListener('execution_success',
-        event => window.endedRuns.add(event.detail.prompt_id));
+    const {api} = window.comfyAPI.api;
+    api.addEventListener('execution_success', async ({detail: {prompt_id: run}}) => {
+        await (await api.fetchApi(`/jobs/${run}`)).json();
+        setTimeout(() => window.endedRuns.add(run), 50);
+    });
 }"""
 # The nodes are those of a draft that a reload would put back.
 KEPT = """() => {
