@@ -16,6 +16,10 @@ export function findNode(path) {
 
 export const widgetOf = (node, name) => node?.widgets?.find((widget) => widget.name === name);
 
+export function isLinked(node, name) {
+  return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
+}
+
 export function setWidget(widget, value) {
   if (!widget || widget.value === value) return;
   widget.value = value;

@@ -1,7 +1,7 @@
 // The LoRA Trainer shows its run: live by events of the server, after a reload from what it keeps.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { findNode, widgetOf } from "./graph.js";
+import { findNode, isLinked, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./training/panel.js";
 
@@ -10,9 +10,16 @@ const EVENT = "fvg.training";
 
 const panels = new WeakMap(); // node -> panel
 
+// Whether a state is of this node's run: another workflow may have a trainer with the same id.
+function isOwn(node, { lora_name: name }) {
+  // As the server reads the widget (place_of in nodes/host/training_place.py).
+  const own = String(widgetOf(node, "lora_name")?.value).trim().replace(/\.safetensors$/, "");
+  return isLinked(node, "lora_name") || own === name;
+}
+
 function show(node, state) {
   const panel = panels.get(node);
-  if (!panel || !state) return;
+  if (!panel || !state || !isOwn(node, state)) return;
   panel.render(state);
   const [width, height] = node.size;
   node.setSize([width, Math.max(height, node.computeSize()[1])]); // the panel may have grown

@@ -1,6 +1,6 @@
 // The First-Frame Prompt Rewriter shows what it wrote beside the prompt, and takes edits of it.
 import { app } from "../../scripts/app.js";
-import { setWidget, widgetOf } from "./graph.js";
+import { isLinked, setWidget, widgetOf } from "./graph.js";
 import { addPanel, after } from "./panels.js";
 import { createPanel } from "./rewriter/panel.js";
 import { readRewrites, withEdit, without } from "./rewriter/state.js";
@@ -10,10 +10,6 @@ const NODE = "FVGFirstFramePromptRewriter";
 const KEPT = "fvg_rewrites"; // in the node's properties: survives a reload, a restart, a copy
 
 const shows = new WeakMap(); // node -> shows what it holds
-
-function isLinked(node, name) {
-  return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
-}
 
 function attach(node) {
   const panel = createPanel({

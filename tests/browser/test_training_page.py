@@ -39,6 +39,7 @@ DRAWN = """() => {
         for (let i = 0; i < data.length; i += 4) n += near(i, color); return n; };
     return Object.fromEntries(Object.entries(colors).map(([k, c]) => [k, count(c)]));
 }"""
+EMPTY_CURVE = {"steps": [], "loss": [], "smooth": [], "held_out": []}
 SAMPLES = """() => [...document.querySelectorAll('.fvg-training-sample')]
     .map(i => [i.complete && i.naturalWidth, new URL(i.src).searchParams.get('subfolder')])"""
 
@@ -143,6 +144,7 @@ def test_two_lines_that_are_one_are_both_seen(trained) -> None:
     held_out = [{"step": step, "anchored": 0.5, "unanchored": 0.5} for step in (1, STEPS)]
     curve = {"steps": [1, STEPS], "loss": [1, 1], "smooth": [1, 0.8], "held_out": held_out}
     state = {"step": STEPS, "steps": STEPS, "warnings": [], "samples": [], "curve": curve}
+    state["lora_name"] = NAME
     editor.page.evaluate(
         """state => window.app.api.dispatchEvent(
             new CustomEvent('fvg.training', {detail: state}))""",
@@ -152,12 +154,39 @@ def test_two_lines_that_are_one_are_both_seen(trained) -> None:
     assert all(pixels > 10 for pixels in drawn.values()), drawn
 
 
+def test_a_run_of_another_name_is_not_shown(trained) -> None:
+    """Another workflow, also in another window, may have a trainer with the same id."""
+    editor = trained[0]
+    shown = editor.page.evaluate(
+        """([id, state]) => {
+            const name = window.app.graph.getNodeById(id).widgets.find(w => w.name === 'lora_name');
+            const told = (own, of) => {
+                name.value = own;
+                window.app.api.dispatchEvent(new CustomEvent('fvg.training',
+                    {detail: {...state, lora_name: of, node: `${id}`}}));
+                return document.querySelector('.fvg-training-status').textContent;
+            };
+            const kept = name.value;
+            const before = document.querySelector('.fvg-training-status').textContent;
+            const found = [told(kept, 'other') === before, told(` ${kept}.safetensors `, kept)];
+            name.value = kept;
+            return found;
+        }""",
+        [
+            int(TRAINER),
+            {"step": 2, "steps": 7, "warnings": [], "samples": [], "curve": EMPTY_CURVE},
+        ],
+    )
+    assert shown[0]
+    assert shown[1].startswith("step 2 of 7")
+
+
 def test_a_node_inside_a_subgraph_is_found(trained) -> None:
     """Its id is a path there, which the server sends as it is."""
     editor = trained[0]
     curve = {"steps": [1, 3], "loss": [1, 0.5], "smooth": [1, 0.7], "held_out": []}
     state = {
-        "lora_name": "x", "step": 3, "steps": 9, "loss": 0.5, "it_per_second": 0.5,
+        "lora_name": NAME, "step": 3, "steps": 9, "loss": 0.5, "it_per_second": 0.5,
         "eta_seconds": 12, "held_out": None, "samples": [], "warnings": ["mind the gap"],
         "curve": curve,
     }  # fmt: skip
