@@ -29,7 +29,7 @@ function attach(node) {
       rewrites: readRewrites(node.properties[KEPT]),
       edits: widgetOf(node, "edited")?.value ?? "",
       prompt: isLinked(node, "prompt") ? null : (widgetOf(node, "prompt")?.value ?? null),
-      stops: Boolean(widgetOf(node, "stop_here")?.value),
+      stops: !isLinked(node, "stop_here") && Boolean(widgetOf(node, "stop_here")?.value),
     });
     const [width, height] = node.size;
     const least = node.computeSize()[1];

@@ -16,6 +16,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(300)]
 FIND = "const node = window.app.graph.nodes.find(n => n.type === 'FVGAnchorImageGenerator');"
 VALUES = f"""() => {{ {FIND}
     return Object.fromEntries(node.widgets.map(w => [w.name, w.value])); }}"""
+# The generator in a subgraph that shows its seed outside, as the blueprint has it; opened.
+INSIDE = f"""() => {{ {FIND}
+    const {{graph, canvas}} = window.app;
+    const number = window.LiteGraph.createNode('PrimitiveInt');
+    graph.add(number);
+    number.connect(0, node, node.inputs.findIndex(input => input.name === 'seed'));
+    const whole = graph.convertToSubgraph(new Set([node])).node;
+    canvas.openSubgraph(whole.subgraph, whole);
+    const inner = whole.subgraph.nodes.find(n => n.type === node.type);
+    canvas.selectNode(inner);
+    canvas.processContextMenu(inner, new PointerEvent('contextmenu')); }}"""
 # Opens the node's menu at the place where it is drawn.
 OPEN = f"""() => {{ {FIND}
     window.app.canvas.selectNode(node);
@@ -52,3 +63,11 @@ def test_one_candidate_gets_a_new_seed_and_all_can_be_locked(opened: Editor) -> 
     assert opened.prompt()["8"]["inputs"]["seeds"] == locked
     assert choose(opened, "Unlock all seeds")["seeds"] == ""
     assert opened.errors == [error for error in opened.errors if "fvg" not in error.lower()]
+
+
+def test_seeds_that_come_from_outside_are_left_alone(opened: Editor) -> None:
+    opened.load(load_workflow(PACK / "workflows" / "fvg_tiny.json"))
+    opened.page.evaluate(INSIDE)
+    for label in ("New seed for", "Lock all seeds", "Unlock all seeds"):
+        entry = opened.page.locator(".litemenu-entry", has_text=re.compile(f"^{label}")).last
+        assert "disabled" in entry.get_attribute("class").split(), label

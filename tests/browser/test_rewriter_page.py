@@ -46,6 +46,11 @@ PRESS = f"""label => {{ {FIND}
     [...panel.querySelectorAll('button')].find(b => b.textContent === label).click();
 }}"""
 
+GOES_ON = f"""() => {{ {FIND}
+    return ![...panel.querySelectorAll('button')]
+        .find(b => b.textContent === 'Go on with this text').hidden;
+}}"""
+
 
 class Page:
     """The editor with one rewriter."""
@@ -148,6 +153,21 @@ def test_stopping_and_going_on(page):
     page.do(TYPE, EDIT)
     assert page.run(lambda: page.do(PRESS, "Go on with this text")) == [EDIT]
     assert page.shown()["stops"] is True
+
+
+def test_where_a_subgraph_shows_the_stop_there_is_no_button(page):
+    page.open()
+    page.do(SET, ["stop_here", True])
+    page.run()
+    assert page.page.evaluate(GOES_ON) is True
+    page.page.evaluate(
+        """() => { const {graph} = window.app;
+            const [node, yes] = [graph.getNodeById(1), LiteGraph.createNode('PrimitiveBoolean')];
+            graph.add(yes);
+            yes.connect(0, node, node.inputs.findIndex(input => input.name === 'stop_here'));
+            graph.convertToSubgraph(new Set([node])); }"""
+    )
+    assert page.page.evaluate(GOES_ON) is False
 
 
 def test_variations_are_paged(page):
