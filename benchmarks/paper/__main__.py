@@ -3,8 +3,9 @@
 Tables 1, 2, 4, 5 and 7, sections 4.1 and 6.1, and the cost of a video, all through a real ComfyUI
 on held-out prompts and scored from pixels. Writes `benchmarks/results/<date>/paper/`: page, plots,
 contact sheets, raw scores, settings and the commit. Interrupt and run again: it goes on, unless
-seeds, steps, weights, words or sampling have changed. `--out` the folder of a finished run and more
-`--prompts`: what is there is not made again.
+seeds, steps, sampling, weights, ComfyUI, torch or the code have changed (that of the page may).
+`--out` the folder of a finished run and more `--prompts`: what is there is not made again, under
+the same condition.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.batch_runs import servers
 from benchmarks.machine import describe
 from benchmarks.paper import cost, goals, pictures, run, spread, tables
 from benchmarks.steps import PACKS
-from dev.host import prepare
+from dev.host import Install, prepare
 from dev.recipe import describe_pack
 from fvg_core.bench.client import ComfyClient
 from fvg_core.errors import FVGError
@@ -33,19 +34,22 @@ from fvg_core.errors import FVGError
 MOST_WORKERS = 4  # by default
 
 
-def measure(folder: Path, plan: run.Plan, workers: int) -> dict[str, Any]:
-    """Everything of a plan, by `workers` servers; rows and costs are kept in `folder` as they
-    come."""
+def measure(
+    folder: Path, plan: run.Plan, head: dict[str, Any], install: Install, workers: int
+) -> dict[str, Any]:
+    """Everything of a plan, by `workers` servers; rows and costs are kept in `folder`, under
+    `head`, as they come."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        running = stack.enter_context(servers(prepare(), base, workers, custom_nodes=[PACKS]))
+        running = stack.enter_context(servers(install, base, workers, custom_nodes=[PACKS]))
         clients = [stack.enter_context(ComfyClient(server.url)) for server in running]
-        costs = run.known_cost(clients[0], folder / "cost.json", plan)
+        costs = run.known_cost(clients[0], folder / "cost.json", plan, head)
         todo = run.items(plan.prompts)
-        rows = run.collect(clients, run.judge_ways, folder / "ways.jsonl", todo, plan)
+        rows = run.collect(clients, run.judge_ways, folder / "ways.jsonl", todo, plan, head)
         todo = run.items(plan.spread)
-        spreads = run.collect(clients, run.judge_spread, folder / "spread.jsonl", todo, plan)
+        path = folder / "spread.jsonl"
+        spreads = run.collect(clients, run.judge_spread, path, todo, plan, head)
     return {"ways": rows, "spread": spreads, "cost": costs}
 
 
@@ -99,16 +103,19 @@ def main() -> None:
     folder = options.out or place(name, date)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are stopped
     try:
-        found = measure(folder, plan, options.workers)
+        install = prepare()
+        machine, commit = describe(install), describe_pack()["commit"]
+        head = run.head_of(plan, machine)
+        found = measure(folder, plan, head, install, options.workers)
     except FVGError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on")
     record = {
         "date": date,
-        "machine": describe(prepare()),
-        "commit": describe_pack()["commit"],
-        **run.head_of(plan),
+        "machine": machine,
+        "commit": commit,
+        **head,
         "plan": asdict(plan),
     }
     pictures.draw(found["ways"], plan.steps, folder)

@@ -1,9 +1,8 @@
-"""Videos of one prompt through a running ComfyUI, scored; and rows that are kept as they come."""
+"""Videos of one prompt through a running ComfyUI, scored; and rows of many on several servers."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import random
@@ -11,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -20,14 +19,23 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
+from benchmarks.kept import known_rows, made_with, require_head
 from benchmarks.paper import cost, pictures, spread
 from benchmarks.paper.graphs import Graph, ways_graph
-from benchmarks.paper.tables import Row, table1
-from benchmarks.paper.ways import ALL_STEPS, FEW, IMAGE_SAMPLING, SAMPLING, Words, cells, key
-from dev.recipe import WEIGHTS, weight_hashes
+from benchmarks.paper.tables import Row
+from benchmarks.paper.ways import (
+    ALL_STEPS,
+    FEW,
+    IMAGE_SAMPLING,
+    SAMPLING,
+    Words,
+    cells,
+    key,
+    table1,
+)
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
-from fvg_core.errors import BatchError, HostError
+from fvg_core.errors import HostError
 from fvg_core.files import write_whole
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import NOUNS, NUMBERS, motion_text, prompt_spans, text
@@ -35,6 +43,10 @@ from fvg_core.tiny.render import FRAMES, SIZE, render
 from fvg_core.tiny.scenes import Scene, sample_scene
 from fvg_core.tiny.scorer import composition, score
 from fvg_core.tiny.words import Prompt
+
+# What lays out the page; everything else in this folder makes rows.
+PAGE = ("__main__.py", "goals.py", "pictures.py", "tables.py")
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -157,42 +169,22 @@ def names_all(first_frame: str, prompt: Prompt) -> bool:
     return True
 
 
-def head_of(plan: Plan) -> dict[str, Any]:
+def head_of(plan: Plan, machine: dict[str, Any]) -> dict[str, Any]:
     """What everything that is put into one page must have in common, as JSON gives it back. Not
     the numbers of prompts: more can be asked for later, and rows of others are left out."""
     counts = {"prompts", "spread"}
+    own = [f"benchmarks/paper/{p.name}" for p in HERE.glob("*.py") if p.name not in PAGE]
     head = {
         "plan": {name: value for name, value in asdict(plan).items() if name not in counts},
-        "weights": weight_hashes(WEIGHTS),
-        "words": words_hash(),
+        **made_with(machine, own),
         "sampling": SAMPLING,
         "image_sampling": IMAGE_SAMPLING,
     }
     return json.loads(json.dumps(head))
 
 
-def words_hash() -> str:
-    """Changes with the wording of any prompt, or with what the rewriter makes of it."""
-    words = [item.words for item in items(FULL.prompts)]
-    said = [(*astuple(each), rewrite(each.original).first_frame_prompt) for each in words]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
-
-
-def require_head(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:
-    """Raises BatchError where a file was begun with something else than `head`."""
-    others = [name for name in head if found.get(name) != head[name]]
-    if others:
-        before, now = ({name: of.get(name) for name in others} for of in (found, head))
-        raise BatchError(
-            f"{path} was begun with another {', '.join(others)}: {json.dumps(before)}; now it is "
-            f"{json.dumps(now)}. Go on with the former, move the folder away, or name another one "
-            "with --out."
-        )
-
-
-def known_cost(client: ComfyClient, path: Path, plan: Plan) -> dict[str, Any]:
+def known_cost(client: ComfyClient, path: Path, plan: Plan, head: dict[str, Any]) -> dict[str, Any]:
     """What `measure_cost` found, kept in a file. Raises BatchError for one of another head."""
-    head = head_of(plan)
     if not path.exists():
         found = {"head": head, **measure_cost(client, plan)}
         write_whole(path, json.dumps(found, indent=1).encode())
@@ -215,11 +207,16 @@ Judge = Callable[[ComfyClient, Item, Plan, Path], Row]
 
 
 def collect(
-    clients: Sequence[ComfyClient], judge: Judge, path: Path, todo: Sequence[Item], plan: Plan
+    clients: Sequence[ComfyClient],
+    judge: Judge,
+    path: Path,
+    todo: Sequence[Item],
+    plan: Plan,
+    head: dict[str, Any],
 ) -> list[Row]:
     """A row of every item, in their order: those of the file, and the missing ones, which are
     added as they come. Each client has one item at a time."""
-    rows = {(row["category"], row["index"]): row for row in known_rows(path, plan)}
+    rows = {(row["category"], row["index"]): row for row in known_rows(path, head)}
     lock = Lock()
     free: SimpleQueue[ComfyClient] = SimpleQueue()
     for client in clients:
@@ -251,14 +248,3 @@ def collect(
     finally:
         pool.shutdown()
     return [rows[item.category, item.index] for item in todo]
-
-
-def known_rows(path: Path, plan: Plan) -> list[Row]:
-    """The whole rows of a file, which is begun where there is none; half a row, which a kill
-    leaves, is dropped. Raises BatchError for rows of another head."""
-    head = head_of(plan)
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    lines = text.split("\n")[:-1] or [json.dumps(head)]
-    require_head(path, json.loads(lines[0]), head)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return [json.loads(line) for line in lines[1:]]

@@ -14,7 +14,6 @@ from benchmarks.paper.ways import (
     FVG,
     MOTION,
     NO_LORA,
-    NO_TEXT,
     NOISED,
     RAW,
     SHARED,
@@ -24,6 +23,7 @@ from benchmarks.paper.ways import (
     WAYS,
     Cell,
     key,
+    table1,
 )
 from fvg_core.categories import CATEGORIES
 
@@ -118,11 +118,6 @@ def _table(rows: list[Row], title: str, cells: list[Cell], base: Cell) -> str:
         columns += [shown(average(found)), shown(against(rows, cell, under), "+")]
         lines.append(f"| {way} | {n} | {' | '.join(columns)} | {relative(rows, cell, under)} |")
     return "\n".join([*lines, ""])
-
-
-def table1(steps: tuple[int, ...]) -> list[Cell]:
-    """The cells of Table 1."""
-    return [(T2V, max(steps)), (NO_TEXT, FEW), (TRUE, FEW)]
 
 
 def _first(rows: list[Row], steps: tuple[int, ...]) -> str:

@@ -68,6 +68,11 @@ def cells(steps: tuple[int, ...]) -> list[Cell]:
     return [(name, n) for name, way in WAYS.items() for n in way.steps if n in steps]
 
 
+def table1(steps: tuple[int, ...]) -> list[Cell]:
+    """The cells of Table 1."""
+    return [(T2V, max(steps)), (NO_TEXT, FEW), (TRUE, FEW)]
+
+
 @dataclass(frozen=True)
 class Words:
     """A scene in words. original: as a user may write it; upsampled: the same with nothing left

@@ -19,11 +19,10 @@ from benchmarks.paper.tables import (
     change,
     interval,
     markdown,
-    table1,
     text_of,
     values,
 )
-from benchmarks.paper.ways import ALL_STEPS, FVG, NOISED, T2V, WAYS, Words, cells, key
+from benchmarks.paper.ways import ALL_STEPS, FVG, NOISED, T2V, WAYS, Words, cells, key, table1
 from fvg_core.categories import CATEGORIES
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import motion_text, prompt_spans, text

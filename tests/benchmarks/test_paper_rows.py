@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
-from benchmarks import report
+from benchmarks import kept, report
 from benchmarks.paper import run
 from benchmarks.paper.__main__ import place
 from benchmarks.paper.ways import LORA
+from dev.host import PACK
 from dev.recipe import weight_hashes
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
+
+MACHINE = {"comfyui": "0.30.0", "torch": "2.10.0+cpu"}
+HEAD = run.head_of(run.QUICK, MACHINE)
 
 
 class Judge:
@@ -31,23 +36,25 @@ class Judge:
 
 def test_rows_are_kept_and_half_ones_made_again(tmp_path):
     judge, path = Judge(), tmp_path / "ways.jsonl"
-    rows = run.collect([None], judge, path, run.items(1), run.QUICK)
+    rows = run.collect([None], judge, path, run.items(1), run.QUICK, HEAD)
     assert len(rows) == len(judge.made) == 7
     path.write_text(path.read_text()[:-20])  # as a kill leaves it
-    again = run.collect([None], judge, path, run.items(1), run.QUICK)
+    again = run.collect([None], judge, path, run.items(1), run.QUICK, HEAD)
     assert again == rows
     assert judge.made[7:] == [(CATEGORIES[-1], 0)]
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 8
+    plan = replace(run.QUICK, seeds=9)
     with pytest.raises(BatchError, match="another plan"):
-        run.collect([None], judge, path, run.items(1), replace(run.QUICK, seeds=9))
+        run.collect([None], judge, path, run.items(1), plan, run.head_of(plan, MACHINE))
 
 
 def test_more_or_fewer_prompts_take_the_rows_that_are_there(tmp_path):
     judge, path = Judge(), tmp_path / "ways.jsonl"
-    rows = {
-        count: run.collect([None], judge, path, run.items(count), replace(run.QUICK, prompts=count))
-        for count in (2, 3, 1)
-    }
+    rows = {}
+    for count in (2, 3, 1):
+        plan = replace(run.QUICK, prompts=count)
+        head = run.head_of(plan, MACHINE)
+        rows[count] = run.collect([None], judge, path, run.items(count), plan, head)
     assert len(judge.made) == len(set(judge.made)) == 21
     assert rows[3][:14] == rows[2]
     assert rows[1] == rows[2][:7]
@@ -65,7 +72,7 @@ def test_clients_work_at_once_and_rows_keep_their_order(tmp_path):
         return {"prompt": item.words.original}
 
     todo = run.items(2)
-    rows = run.collect(["one", "two"], judge, tmp_path / "ways.jsonl", todo, run.QUICK)
+    rows = run.collect(["one", "two"], judge, tmp_path / "ways.jsonl", todo, run.QUICK, HEAD)
     assert [(row["category"], row["index"]) for row in rows] == [
         (i.category, i.index) for i in todo
     ]
@@ -95,41 +102,89 @@ def test_a_row_that_fails_interrupts_the_others_and_leaves_what_is_done(tmp_path
 
     path, clients = tmp_path / "ways.jsonl", [Interruptible(), Interruptible()]
     with pytest.raises(BatchError, match=failing):
-        run.collect(clients, judge, path, run.items(1), run.QUICK)
+        run.collect(clients, judge, path, run.items(1), run.QUICK, HEAD)
     assert told == [True]
-    kept = {row["category"] for row in run.known_rows(path, run.QUICK)}
-    assert kept == set(CATEGORIES[:-2])
+    left = {row["category"] for row in kept.known_rows(path, HEAD)}
+    assert left == set(CATEGORIES[:-2])
 
 
-@pytest.mark.parametrize("other", ["plan", "weights", "words", "sampling", "image_sampling"])
-def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, monkeypatch, other):
-    """What a run before kept is taken, and refused once anything it was made with has changed."""
-    plan, weights = run.QUICK, tmp_path / "weights"
-    (weights / "loras").mkdir(parents=True)
+@pytest.fixture
+def pack(tmp_path, monkeypatch):
+    """A copy of what rows are made with, that a test may change; one small file for weights."""
+    pack = tmp_path / "pack"
+    for folder in (*kept.MAKERS, "benchmarks/paper"):
+        leave = shutil.ignore_patterns("__pycache__", "*.safetensors")
+        shutil.copytree(PACK / folder, pack / folder, ignore=leave)
+    weights = pack / "fvg_core" / "tiny" / "weights"
     (weights / "loras" / LORA).write_bytes(b"first training")
-    monkeypatch.setattr(run, "WEIGHTS", weights)
+    monkeypatch.setattr(kept, "PACK", pack)
+    monkeypatch.setattr(kept, "WEIGHTS", weights)
+    return pack
+
+
+@pytest.mark.parametrize(
+    "other", ["plan", "weights", "code", "comfyui", "torch", "sampling", "image_sampling"]
+)
+def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, pack, monkeypatch, other):
+    """What a run before kept is taken, and refused once anything it was made with has changed."""
+    plan, machine = run.QUICK, dict(MACHINE)
     ways, costs = tmp_path / "ways.jsonl", tmp_path / "cost.json"
-    rows = run.collect([None], Judge(), ways, run.items(1), plan)
-    costs.write_text(json.dumps({"head": run.head_of(plan), "seconds": {}}))
-    assert run.known_rows(ways, plan) == rows
-    assert run.known_cost(None, costs, plan)["seconds"] == {}
-    kept = ways.read_bytes()
+    head = run.head_of(plan, machine)
+    rows = run.collect([None], Judge(), ways, run.items(1), plan, head)
+    costs.write_text(json.dumps({"head": head, "seconds": {}}))
+    assert kept.known_rows(ways, head) == rows
+    assert run.known_cost(None, costs, plan, head)["seconds"] == {}
+    before = ways.read_bytes()
     if other == "plan":
         plan = replace(plan, clocked=9)
     elif other == "weights":
-        (weights / "loras" / LORA).write_bytes(b"second training")
-    elif other == "words":
-        rewritten = replace(run.rewrite("a red ball"), first_frame_prompt="another rewriter's")
-        monkeypatch.setattr(run, "rewrite", lambda prompt: rewritten)
+        (kept.WEIGHTS / "loras" / LORA).write_bytes(b"second training")
+    elif other == "code":
+        (pack / "fvg_core" / "tiny" / "scorer.py").write_text("def score(): ...")
+    elif other in machine:
+        machine[other] = "another"
     else:
         monkeypatch.setitem(getattr(run, other.upper()), "cfg", 7.5)
-    for known, path in ((run.known_rows, ways), (lambda p, q: run.known_cost(None, p, q), costs)):
+    head = run.head_of(plan, machine)
+    for known, path in (
+        (kept.known_rows, ways),
+        (lambda path, head: run.known_cost(None, path, plan, head), costs),
+    ):
         with pytest.raises(BatchError, match=f"{path.name} was begun with another {other}: "):
-            known(path, plan)
-    assert ways.read_bytes() == kept
+            known(path, head)
+    assert ways.read_bytes() == before
     costs.write_text('{"seconds": {}}')  # of no known make
-    with pytest.raises(BatchError, match="another plan, weights, words, sampling, image_sampling"):
-        run.known_cost(None, costs, plan)
+    with pytest.raises(BatchError, match="another plan, weights, code, comfyui, torch, sampling"):
+        run.known_cost(None, costs, plan, head)
+
+
+@pytest.mark.parametrize(
+    ("name", "makes"),
+    [
+        ("fvg_core/tiny/seeing.py", True),
+        ("fvg_core/tiny/render.py", True),
+        ("fvg_core/prompts/words/nouns.txt", True),
+        ("nodes/host/sampling.py", True),
+        ("benchmarks/packs/fvg_bench/paper.py", True),
+        ("benchmarks/paper/ways.py", True),
+        ("benchmarks/paper/a_new_one.py", True),
+        ("benchmarks/paper/tables.py", False),
+        ("benchmarks/paper/pictures.py", False),
+        ("fvg_core/tiny/__pycache__/seeing.cpython-312.pyc", False),
+    ],
+)
+def test_code_that_makes_rows_is_in_their_head_and_that_of_the_page_is_not(
+    pack, monkeypatch, name, makes
+):
+    monkeypatch.setattr(run, "HERE", pack / "benchmarks" / "paper")
+    before = run.head_of(run.QUICK, MACHINE)
+    (pack / name).parent.mkdir(exist_ok=True)
+    with (pack / name).open("a") as out:
+        out.write("# another")
+    changed = [
+        key for key, value in run.head_of(run.QUICK, MACHINE).items() if value != before[key]
+    ]
+    assert changed == ["code"] * makes
 
 
 def test_a_weights_file_is_known_by_its_place_and_content(tmp_path):

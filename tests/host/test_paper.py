@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from benchmarks.paper import cost, graphs, run, spread, tables
+from benchmarks.paper import cost, graphs, run, spread, ways
 from benchmarks.paper.graphs import ways_graph
 from benchmarks.paper.ways import FVG, NO_LORA, NOISED, SHARED, T2V, TRUE, WAYS, cells, key
 from dev.recipe import WEIGHTS
@@ -29,7 +29,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, way in WAYS.items():
         monkeypatch.setitem(WAYS, name, replace(way, steps=(STEPS,)))
     monkeypatch.setitem(graphs.IMAGE_SAMPLING, "steps", 4)
-    for module in (spread, tables):
+    for module in (spread, ways):
         monkeypatch.setattr(module, "FEW", STEPS)
     monkeypatch.setattr(spread, "T2V_STEPS", STEPS)
 
