@@ -3,8 +3,9 @@
 `python -m benchmarks.options [--prompts 84]` animates the true first frame of held-out scenes of
 every category through a real ComfyUI, once as the sampler does by default and once for each
 candidate, with the same seeds. Writes `benchmarks/results/<date>/options.{jsonl,json,md}`.
-Interrupt and run again: it goes on. `--again` tries the candidates that won on fresh scenes and
-writes `options_node.*`; `options_again.*` is the record of a forerunner of the node Anchor Options.
+Interrupt and run again: it goes on, unless sampling, weights, ComfyUI, torch or the code have
+changed. `--again` tries the candidates that won on fresh scenes and writes `options_node.*`;
+`options_again.*` is the record of a forerunner of the node Anchor Options.
 
 A candidate wins where its difference from the default, over the scenes, is above 0 by more than
 the interval: 95% for all candidates together (Bonferroni).
@@ -16,6 +17,7 @@ import argparse
 import datetime
 import json
 import random
+import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from itertools import cycle, islice
@@ -28,22 +30,26 @@ from PIL import Image
 from scipy.stats import norm
 
 from benchmarks import report
+from benchmarks.kept import known_rows, made_with
 from benchmarks.machine import describe
 from benchmarks.paper.run import read_videos
 from benchmarks.paper.ways import FEW, LORA
 from benchmarks.paper.ways import SAMPLING as ANY_STEPS
-from dev.host import prepare
+from dev.host import Install, prepare
 from dev.recipe import describe_pack
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
 from fvg_core.colors import match_first_frame
+from fvg_core.errors import FVGError
 from fvg_core.tiny.captions import prompt_spans, text
 from fvg_core.tiny.render import FRAMES, SIZE, render
 from fvg_core.tiny.scenes import Scene, sample_scene
 from fvg_core.tiny.scorer import composition, score
 
 PACKS = Path(__file__).parent / "packs"
+# What makes rows here, beside what makes all rows.
+OWN = ("benchmarks/options.py", "benchmarks/paper/run.py", "benchmarks/paper/ways.py")
 SAMPLING = {**ANY_STEPS, "steps": FEW}
 SEEDS = 2
 DEFAULT, COLORS_MATCHED = "default", "colours matched"
@@ -215,19 +221,35 @@ def _cell(cell: dict[str, float], mark: int) -> str:
     return {1: f"**{text}**", -1: f"*{text}*", 0: text}[mark]
 
 
-def write(done: Path, install) -> str:
-    """The record of all rows in `done`, and its page, beside them. Returns the page."""
-    rows = [json.loads(line) for line in done.read_text().splitlines()]
-    record = {
-        "date": datetime.date.today().isoformat(),
-        "prompts": len(rows),
-        "machine": describe(install),
-        "commit": describe_pack()["commit"],
-        "sampling": SAMPLING,
-        "table": summarise(rows),
-    }
-    report.write(record, page(record), done.parent, done.stem)
-    return page(record)
+def head_of(machine: dict[str, Any]) -> dict[str, Any]:
+    """What all rows of a file must have in common."""
+    return {**made_with(machine, OWN), "sampling": SAMPLING, "seeds": SEEDS}
+
+
+def measure(
+    install: Install,
+    done: Path,
+    todo: dict[int, Scene],
+    variants: Collection[str],
+    head: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """All rows of `done`: those that are there, and the missing ones of the scenes by index."""
+    rows = known_rows(done, head)
+    known = {row["index"] for row in rows}
+    missing = {index: scene for index, scene in todo.items() if index not in known}
+    if missing:
+        with (
+            tempfile.TemporaryDirectory() as base,
+            ComfyServer(install, Path(base), custom_nodes=[PACKS], only_pack=True) as server,
+            ComfyClient(server.url) as client,
+            done.open("a", encoding="utf-8") as out,
+        ):
+            for index, scene in missing.items():
+                rows.append(judge(client, scene, index, variants))
+                out.write(json.dumps(rows[-1]) + "\n")
+                out.flush()
+                print(f"{len(rows)}/{len(todo)} {asked(scene)}", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -236,30 +258,31 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="what won, on fresh scenes")
     parser.add_argument("--out", type=Path, help="folder instead of benchmarks/results/<date>")
     options = parser.parse_args()
-    folder = options.out or report.RESULTS / datetime.date.today().isoformat()
-    folder.mkdir(parents=True, exist_ok=True)
-    done = folder / ("options_node.jsonl" if options.again else "options.jsonl")
+    date = datetime.date.today().isoformat()
+    done = (options.out or report.RESULTS / date) / (
+        "options_node.jsonl" if options.again else "options.jsonl"
+    )
     variants = (DEFAULT, *AGAIN) if options.again else VARIANTS
     count = options.prompts or (105 if options.again else 84)
     drawn = scenes(count, SCENES_AGAIN if options.again else SCENES)
-    first = FIRST_AGAIN if options.again else FIRST
-    known = {json.loads(line)["index"] for line in done.read_text().splitlines()} if (
-        done.exists()
-    ) else set()  # fmt: skip
-    todo = [(i, s) for i, s in enumerate(drawn, first) if i not in known]
-    install = prepare()
-    if todo:
-        with (
-            tempfile.TemporaryDirectory() as base,
-            ComfyServer(install, Path(base), custom_nodes=[PACKS], only_pack=True) as server,
-            ComfyClient(server.url) as client,
-            done.open("a") as out,
-        ):
-            for i, scene in todo:
-                out.write(json.dumps(judge(client, scene, i, variants)) + "\n")
-                out.flush()
-                print(f"{i - first + 1}/{count} {asked(scene)}", flush=True)
-    print(write(done, install))
+    todo = dict(enumerate(drawn, FIRST_AGAIN if options.again else FIRST))
+    try:
+        install = prepare()
+        machine, commit = describe(install), describe_pack()["commit"]
+        head = head_of(machine)
+        rows = measure(install, done, todo, variants, head)
+    except FVGError as error:
+        sys.exit(f"error: {error}")
+    record = {
+        "date": date,
+        "prompts": len(rows),
+        "machine": machine,
+        "commit": commit,
+        **head,
+        "table": summarise(rows),
+    }
+    report.write(record, page(record), done.parent, done.stem)
+    print(page(record))
 
 
 if __name__ == "__main__":

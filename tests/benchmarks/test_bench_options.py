@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import options
+from benchmarks.machine import describe
 from benchmarks.options import DEFAULT, FIGURES
+from dev.host import prepare
+from fvg_core.errors import BatchError
 from fvg_core.tiny.render import render
 
 
@@ -61,6 +65,23 @@ def test_a_video_that_stands_still_shows_the_scene_and_not_the_motion():
     assert halves["psnr"] < found["psnr"]
 
 
+def begin(done: Path, head: dict, known: list[dict]) -> None:
+    done.write_text("".join(json.dumps(line) + "\n" for line in (head, *known)))
+
+
+def test_rows_of_other_weights_are_not_gone_on_with(tmp_path):
+    done, head = tmp_path / "options.jsonl", options.head_of({"comfyui": "0.30.0", "torch": "2.10"})
+    known = [{"index": i, **row} for i, row in enumerate(rows([0.1, 0.2]))]
+    begin(done, head, known)
+    todo = dict(enumerate(options.scenes(2, seed=0)))
+    assert options.measure(None, done, todo, options.VARIANTS, head) == known
+    with pytest.raises(BatchError, match=r"options\.jsonl was begun with another weights: "):
+        options.measure(None, done, todo, options.VARIANTS, {**head, "weights": {"other": "1"}})
+    begin(done, known[0], known[1:])  # no head
+    with pytest.raises(BatchError, match="another weights, code, comfyui, torch, sampling, seeds"):
+        options.measure(None, done, todo, options.VARIANTS, head)
+
+
 @pytest.mark.host
 def test_a_second_look_leaves_the_forerunners_record(tmp_path, monkeypatch):
     old = {tmp_path / f"options_again.{kind}": kind for kind in ("jsonl", "json", "md")}
@@ -68,7 +89,7 @@ def test_a_second_look_leaves_the_forerunners_record(tmp_path, monkeypatch):
         path.write_text(text)
     known = [{"index": options.FIRST_AGAIN + i, **row} for i, row in enumerate(rows([0.1, 0.2]))]
     done = tmp_path / "options_node.jsonl"
-    done.write_text("".join(json.dumps(row) + "\n" for row in known))
+    begin(done, options.head_of(describe(prepare())), known)
     command = ["options", "--again", "--prompts", "2", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", command)
     options.main()
