@@ -100,7 +100,8 @@ def entry(fields: dict[str, Any], path: Path, line: int) -> Entry:
     for name in ("prompt", "negative"):
         if not isinstance(fields.get(name, ""), str):
             raise BatchError(f"{where}: {name} must be text.")
-        if re.search("[\ud800-\udfff]", fields.get(name, "")):
+    for name in ("prompt", "negative", "set"):
+        if re.search("[\ud800-\udfff]", json.dumps(fields.get(name), ensure_ascii=False)):
             raise BatchError(f"{where}: {name} holds half a character (a lone surrogate).")
     prompt = fields.get("prompt", "").strip()
     if not prompt:

@@ -198,7 +198,7 @@ def recipe(work: Work) -> Json:
 
 
 async def _said(text: str) -> AsyncIterator[bytes]:
-    yield text.encode()
+    yield text.encode(errors="backslashreplace")
 
 
 def named_files(work: Work, result: Result) -> list[tuple[OutputFile | str, str]]:

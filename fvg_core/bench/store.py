@@ -213,7 +213,8 @@ def read_id(root: Path) -> str:
 
 
 def _append(path: Path, line: Json) -> None:
-    with path.open("a", encoding="utf-8") as out:
+    # Half a character, which a server's error may quote, stays as JSON's own escape.
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as out:
         out.write(json.dumps(line, ensure_ascii=False) + "\n")
         out.flush()
         os.fsync(out.fileno())

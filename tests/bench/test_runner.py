@@ -11,7 +11,7 @@ from aiohttp import web
 
 from fvg_core.bench.progress import Progress
 from fvg_core.bench.prompt_list import Entry
-from fvg_core.bench.runner import MOST_LOSSES, Patience, Runner
+from fvg_core.bench.runner import MOST_LOSSES, Patience, Runner, _said
 from fvg_core.bench.servers import Server
 from fvg_core.bench.store import Store
 from fvg_core.bench.template import Work
@@ -85,3 +85,9 @@ def test_a_job_that_ends_every_server_is_set_aside(tmp_path: Path, monkeypatch: 
         assert asyncio.run(drive()) == {work.key}
     (line,) = map(json.loads, store.failed.read_text().splitlines())
     assert line["error"] == f"It was lost {MOST_LOSSES + 1} times, each time with its server."
+
+
+def test_half_a_character_in_a_text_of_the_server_is_kept_as_an_escape(tmp_path: Path):
+    with Store(tmp_path) as store:
+        part, _ = asyncio.run(store.download(_said("a dog \ud83d"), "text.txt"))
+        assert part.read_bytes() == b"a dog \\ud83d"

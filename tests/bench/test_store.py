@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fvg_core.bench.prompt_list import Entry
-from fvg_core.bench.store import Store, file_name, read_id, safe_ending
+from fvg_core.bench.store import Store, file_name, finished_lines, read_id, safe_ending
 from fvg_core.bench.template import Work
 from fvg_core.errors import BatchError
 
@@ -88,6 +88,15 @@ def test_a_manifest_cut_off_anywhere_keeps_what_was_whole(tmp_path_factory, cut:
         keep(store, work("two", "2" * 64))
     lines = (root / "manifest.jsonl").read_text().splitlines()
     assert [json.loads(line)["key"][0] for line in lines] == ["1", "2"]
+
+
+def test_half_a_character_in_a_line_stays_what_it_is(tmp_path: Path):
+    with Store(tmp_path) as store:
+        store.set_aside({"key": "1", "error": "node said \ud83d 🎈"})
+        store.keep("2", [], {"prompt": "\ud83d"})
+    (line,) = finished_lines(store.manifest)
+    assert line["prompt"] == "\ud83d"
+    assert json.loads(store.failed.read_text(encoding="utf-8"))["error"] == "node said \ud83d 🎈"
 
 
 def test_work_whose_file_is_gone_or_short_is_done_again(tmp_path: Path):
