@@ -39,6 +39,12 @@ class Entry:
     variation: int = 0
 
 
+def drawn_by(entry: Entry) -> dict[str, Any]:
+    """What beside prompt, seed and variation may change an entry's candidates, as JSON has it."""
+    size = None if entry.size is None else list(entry.size)
+    return {"size": size, "negative": entry.negative, "set": dict(entry.settings)}
+
+
 def read_entries(path: Path) -> Iterator[Entry]:
     """The entries of a list; a name in .csv or .jsonl says what it is, others are text."""
     read = {".csv": _csv, ".jsonl": _jsonl}.get(path.suffix.lower(), _text)

@@ -14,6 +14,7 @@ from ..errors import BatchError, HostError
 from .given import GENERATOR, PICKER
 from .phases import TEXT
 from .pool import Job, Pool
+from .prompt_list import drawn_by
 from .results import Json, OutputFile, RejectedError, Result, UnreachableError, raise_failure
 from .servers import ForgottenError, Server
 from .store import Kept, Store, file_name, safe_ending
@@ -192,6 +193,7 @@ def recipe(work: Work) -> Json:
         "seed": work.seed,
         "line": work.entry.line,
         "variation": work.entry.variation,
+        **drawn_by(work.entry),
         "uploads": [name for name, _ in work.uploads],
         "api_prompt": work.prompt,
     }

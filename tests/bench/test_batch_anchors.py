@@ -24,8 +24,9 @@ from fvg_core.bench.phases import (
 )
 from fvg_core.bench.prompt_list import Entry
 from fvg_core.bench.results import Result
-from fvg_core.bench.runner import named_files
+from fvg_core.bench.runner import named_files, recipe
 from fvg_core.bench.store import Kept, Store
+from fvg_core.bench.template import Work
 from fvg_core.errors import BatchError
 
 EVIL = '<script>document.title = "broken"</script> "a dog" & \'two\' cats'
@@ -107,6 +108,69 @@ def test_the_first_picture_goes_on_unless_someone_chose(tmp_path: Path):
             Pictures(tmp_path, wrong)
     with pytest.raises(BatchError, match="holds no anchors"):
         Pictures(tmp_path / "elsewhere")
+
+
+def draw_lines(out: Path, lines: list[tuple[Entry, str]]) -> None:
+    """Anchors of these lines with seed 1, named by the keys of their works."""
+    with Store(out / ANCHORS) as store:
+        for entry, key in lines:
+            (out / "none").touch()
+            part = (out / "none", Kept(f"{key}.png", "", 0))
+            store.keep(key, [part], recipe(Work(key, entry, 1, {}, None)))
+
+
+WIDE, TALL = Entry("a cat", size=(832, 480)), Entry("a cat", size=(480, 832))
+DARK = Entry("a cat", size=(832, 480), negative="light")
+
+
+def given(pictures: Pictures, *entries: Entry) -> list[str | None]:
+    """The names of their pictures."""
+    found = [pictures.give(entry, 1) for entry in entries]
+    return [one and one.anchor.stem for one in found]
+
+
+def test_lines_of_other_sizes_and_negatives_have_pictures_of_their_own(tmp_path: Path):
+    draw_lines(tmp_path, [(WIDE, "wide"), (TALL, "tall"), (DARK, "dark")])
+    assert given(Pictures(tmp_path), WIDE, TALL, DARK) == ["wide", "tall", "dark"]
+    assert given(Pictures(tmp_path, {"wide": 0}), WIDE, TALL, DARK) == ["wide", None, None]
+    new = Entry("a cat", size=(64, 64))  # was not in the list then
+    assert given(Pictures(tmp_path, {"wide": 0}), new, Entry("a cat")) == [None, None]
+    with pytest.raises(BatchError, match="no anchor for 'a cat' with seed 1 and the size of"):
+        given(Pictures(tmp_path), new)
+
+
+def test_what_is_for_the_video_alone_may_be_another(tmp_path: Path):
+    """Of lines that have their candidates in common the manifest has one."""
+    draw_lines(tmp_path, [(WIDE, "wide"), (TALL, "tall")])
+    steps = (("Anchored Wan Sampler.steps", 4),)
+    others = [replace(one, settings=steps, negative="light") for one in (WIDE, TALL)]
+    assert given(Pictures(tmp_path), *others) == ["wide", "tall"]
+    assert given(Pictures(tmp_path, {"wide": 0}), *others) == ["wide", None]
+
+
+def test_of_lines_that_differ_in_set_alone_each_has_its_own_picture_or_none_is_guessed(tmp_path):
+    few, many = (replace(WIDE, settings=(("Anchor Image Generator.steps", n),)) for n in (4, 8))
+    draw_lines(tmp_path, [(few, "few"), (many, "many")])
+    assert given(Pictures(tmp_path), few, many) == ["few", "many"]
+    assert given(Pictures(tmp_path, {"many": 0}), few, many) == [None, "many"]
+    assert given(Pictures(tmp_path, {"many": 0}), WIDE) == ["many"]  # by another template, say
+    for choices in (None, {"few": 0, "many": 0}):
+        with pytest.raises(BatchError, match=r"2 drawings for 'a cat' with seed 1.*one of them"):
+            given(Pictures(tmp_path, choices), WIDE)
+
+
+def test_a_list_that_was_drawn_twice_needs_choices(tmp_path: Path):
+    draw_lines(tmp_path, [(WIDE, "first"), (WIDE, "second")])
+    assert given(Pictures(tmp_path, {"first": 0}), WIDE) == ["first"]
+    for choices in (None, {"first": 0, "second": 0}):
+        with pytest.raises(BatchError, match=r"2 drawings .* nothing in its line tells which"):
+            given(Pictures(tmp_path, choices), WIDE)
+
+
+def test_a_manifest_that_does_not_say_sizes_is_taken(tmp_path: Path):
+    draw(tmp_path)
+    found = Pictures(tmp_path).give(Entry("a dog", size=(64, 32), negative="cats"), 0)
+    assert found.anchor.name == "0-0.png"
 
 
 def test_each_wording_has_anchors_and_a_choice_of_its_own(tmp_path: Path):
