@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
+import os
 import random
 import re
 from dataclasses import replace
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fvg_core.bench.video import read_frames
 from fvg_core.categories import CATEGORIES
@@ -222,6 +225,35 @@ def test_what_is_shown_is_of_the_latents_own_frames_and_places(trained: Pipeline
     assert found.shown[1].shape == (found.z.shape[2], *covered.shape[1:])
     expected = torch.stack([covered[0], *(covered[i : i + 4].mean(0) for i in range(1, 17, 4))])
     assert (found.shown[1] / 255 - expected).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(("kind", "scene_of"), [("clips", "clip_scene"), ("stills", "still_scene")])
+def test_latents_of_other_scenes_or_another_encoder_are_made_again(
+    trained: Pipeline, tmp_path: Path, monkeypatch, kind, scene_of
+):
+    path = tmp_path / kind / "0000.safetensors"
+
+    def made(encoder: torch.nn.Module) -> tuple[bool, torch.Tensor]:
+        """Whether the shard was made now, and its latents."""
+        if path.exists():
+            os.utime(path, (0, 0))
+        found = data.samples(kind, encoder, tmp_path, 1, CPU)
+        return path.stat().st_mtime > 0, found.z
+
+    now, first = made(trained._vae)
+    assert now
+    assert not made(trained._vae)[0]
+    save_file(load_file(path), path)  # says nothing of where it is from
+    assert made(trained._vae)[0]
+    other = copy.deepcopy(trained._vae)
+    other.encoder.conv_in.weight[0] += 1
+    now, changed = made(other)
+    assert now
+    assert not torch.equal(changed, first)
+    drawn = getattr(data, scene_of)
+    monkeypatch.setattr(data, scene_of, lambda number: drawn(number + 1))
+    assert made(other)[0]
+    assert not made(other)[0]
 
 
 @torch.no_grad()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -59,15 +61,23 @@ class Drawn(NamedTuple):
     shown: Tensor
 
 
+def _clip_scenes(ids: range) -> list[Scene]:
+    return [clip_scene(i) for i in ids]
+
+
+def _still_scenes(ids: range) -> list[tuple[Scene, list[int]]]:
+    return [still_scene(i) for i in range(ids.start // MOMENTS, ids.stop // MOMENTS)]
+
+
 def _clips(ids: range, device: torch.device) -> tuple[Tensor, Tensor]:
-    scenes = [clip_scene(i) for i in ids]
+    scenes = _clip_scenes(ids)
     covered = presence(scenes, CELLS)
     of_groups = covered[:, 1:].unflatten(1, (-1, 4)).mean(2)  # a latent frame is four of pixels
     return render(scenes, device=device), torch.cat([covered[:, :1], of_groups], 1)
 
 
 def _stills(ids: range, device: torch.device) -> tuple[Tensor, Tensor]:
-    shown = [still_scene(i) for i in range(ids.start // MOMENTS, ids.stop // MOMENTS)]
+    shown = _still_scenes(ids)
     scenes = [scene for scene, _ in shown]
     at_moments = lambda clips: torch.cat(
         [c[f, None] for c, (_, f) in zip(clips, shown, strict=True)]
@@ -77,16 +87,20 @@ def _stills(ids: range, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 DRAW = {"clips": _clips, "stills": _stills}
+SCENES = {"clips": _clip_scenes, "stills": _still_scenes}
 
 
 def samples(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.device) -> Drawn:
-    """The first `shards` shards of clips or stills; those that are missing are made, each by one
-    process of a group."""
+    """The first `shards` shards of clips or stills. Those that are missing, or are of other scenes
+    or another encoder, are made, each by one process of a group."""
     paths = [folder / kind / f"{shard:04d}.safetensors" for shard in range(shards)]
     rank, world = processes()
+    encoder = _encoder_hash(vae)
     for shard in range(rank, shards, world):
-        if not paths[shard].exists():
-            _make(kind, vae, paths[shard], shard, device)
+        ids = range(shard * SHARD[kind], (shard + 1) * SHARD[kind])
+        source = {"scenes": _hash(SCENES[kind](ids)), "encoder": encoder}
+        if _source(paths[shard]) != source:
+            _make(kind, vae, paths[shard], ids, device, source)
     wait()
     parts = [Drawn(**load_file(path)) for path in paths]
     return Drawn(*(torch.cat(each) for each in zip(*parts, strict=True)))
@@ -128,17 +142,43 @@ def preview_colors(vae: nn.Module, latents: Tensor) -> dict[str, list]:
     return {"factors": rounded[:-1], "bias": rounded[-1]}
 
 
-def _make(kind: str, vae: nn.Module, path: Path, shard: int, device: torch.device) -> None:
-    first = shard * SHARD[kind]
+def _hash(scenes: list[Any]) -> str:
+    return sha256(repr(scenes).encode()).hexdigest()
+
+
+def _encoder_hash(vae: nn.Module) -> str:
+    """Without quant_conv: its scale is measured at every start, and its last bits may differ."""
+    whole = sha256()
+    for name, weight in vae.encoder.state_dict().items():
+        whole.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _source(path: Path) -> dict[str, str] | None:
+    """What a shard was made from; None where there is none, or it does not say."""
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        return file.metadata()
+
+
+def _make(
+    kind: str,
+    vae: nn.Module,
+    path: Path,
+    ids: range,
+    device: torch.device,
+    source: dict[str, str],
+) -> None:
     batches = []
-    for i in range(first, first + SHARD[kind], BATCH[kind]):
+    for i in ids[:: BATCH[kind]]:
         pixels, shown = DRAW[kind](range(i, i + BATCH[kind]), device)
         batches.append(Drawn(_encode(vae, pixels), (shown * 255).round().byte()))
     drawn = Drawn(*(torch.cat(each).contiguous() for each in zip(*batches, strict=True)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(drawn._asdict(), f"{path}.part")
+    save_file(drawn._asdict(), f"{path}.part", source)
     os.replace(f"{path}.part", path)
-    print(f"{kind} shard {shard}", flush=True)
+    print(f"{kind} shard {path.stem}", flush=True)
 
 
 @torch.no_grad()
