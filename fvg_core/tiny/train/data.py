@@ -147,10 +147,10 @@ def _hash(scenes: list[Any]) -> str:
 
 
 def _encoder_hash(vae: nn.Module) -> str:
-    """Without quant_conv: its scale is measured at every start, and its last bits may differ."""
     whole = sha256()
-    for name, weight in vae.encoder.state_dict().items():
-        whole.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    for part in (vae.encoder, vae.quant_conv):
+        for name, weight in part.state_dict().items():
+            whole.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()
 
 
