@@ -46,6 +46,7 @@ class Probe(io.ComfyNode):
             frames = [*range(x.shape[2])] if window is None else [*window.index_list]
             if getattr(window, "causal_anchor_index", None) is not None:
                 frames.insert(0, window.causal_anchor_index)
+            look = args[0] if args else None  # Wan: what CLIP vision saw
             calls.append(
                 {
                     "x": x.clone(),
@@ -54,8 +55,7 @@ class Probe(io.ComfyNode):
                     "branch": torch.tensor(options["cond_or_uncond"]),
                     "sigma": options["sigmas"],
                     "frames": torch.tensor(frames),
-                    # Wan's image-to-video models: what CLIP vision saw.
-                    **{"look": a.clone() for a in args[:1] if isinstance(a, torch.Tensor)},
+                    **({"look": look.clone()} if isinstance(look, torch.Tensor) else {}),
                 }
             )
             return executor(x, timestep, context, *args, **kwargs)
