@@ -1,4 +1,5 @@
-// What a run says of our nodes goes to the workflow that was run: another may be open by then.
+// What a run says of our nodes goes to the workflow that was run: another may be open by then. Two
+// tabs with one id (a picture of a workflow opened beside it) cannot be told apart.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { findNode, recordChange, rootGraph } from "./graph.js";
@@ -6,6 +7,8 @@ import { findNode, recordChange, rootGraph } from "./graph.js";
 const receivers = new Map(); // part of a node's output -> takes the node and that part
 const kept = new Map(); // id of a workflow that is not open -> {place: delivery}
 let latest = { run: null, workflow: null }; // the run that the last event was of
+// Of a graph in API format, until the editor gives it an id when it is opened again.
+const NO_ID = "00000000-0000-0000-0000-000000000000";
 
 // `receive(node, given)` gets a part of what a node has sent, once its workflow is open.
 export function onOutput(part, receive) {
@@ -20,7 +23,8 @@ function workflowOf(run) {
 
 async function askFor(run) {
   const reply = await api.fetchApi(`/jobs/${run}`);
-  return reply.ok ? ((await reply.json()).workflow_id ?? null) : null;
+  const { workflow_id: id } = reply.ok ? await reply.json() : {};
+  return id && id !== NO_ID ? id : null;
 }
 
 async function executed({ node, display_node: shown, output, prompt_id: run }) {

@@ -16,12 +16,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(300)]
 FIND = "const node = window.app.graph.nodes.find(n => n.type === 'FVGAnchorImageGenerator');"
 VALUES = f"""() => {{ {FIND}
     return Object.fromEntries(node.widgets.map(w => [w.name, w.value])); }}"""
-# The generator in a subgraph that shows its seed outside, as the blueprint has it; opened.
-INSIDE = f"""() => {{ {FIND}
+# The generator in a subgraph that shows an input outside, as the blueprint has it; its menu.
+INSIDE = f"""([kind, name]) => {{ {FIND}
     const {{graph, canvas}} = window.app;
-    const number = window.LiteGraph.createNode('PrimitiveInt');
+    const number = window.LiteGraph.createNode(kind);
     graph.add(number);
-    number.connect(0, node, node.inputs.findIndex(input => input.name === 'seed'));
+    node.widgets.find(w => w.name === 'seeds').value = '5, 6';
+    number.connect(0, node, node.inputs.findIndex(input => input.name === name));
     const whole = graph.convertToSubgraph(new Set([node])).node;
     canvas.openSubgraph(whole.subgraph, whole);
     const inner = whole.subgraph.nodes.find(n => n.type === node.type);
@@ -65,9 +66,16 @@ def test_one_candidate_gets_a_new_seed_and_all_can_be_locked(opened: Editor) -> 
     assert opened.errors == [error for error in opened.errors if "fvg" not in error.lower()]
 
 
-def test_seeds_that_come_from_outside_are_left_alone(opened: Editor) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "labels"),
+    [
+        ("PrimitiveInt", "seed", ("New seed for", "Lock all seeds")),
+        ("PrimitiveString", "seeds", ("New seed for", "Lock all seeds", "Unlock all seeds")),
+    ],
+)
+def test_seeds_that_come_from_outside_are_left_alone(opened: Editor, kind, name, labels) -> None:
     opened.load(load_workflow(PACK / "workflows" / "fvg_tiny.json"))
-    opened.page.evaluate(INSIDE)
-    for label in ("New seed for", "Lock all seeds", "Unlock all seeds"):
+    opened.page.evaluate(INSIDE, [kind, name])
+    for label in labels:
         entry = opened.page.locator(".litemenu-entry", has_text=re.compile(f"^{label}")).last
         assert "disabled" in entry.get_attribute("class").split(), label

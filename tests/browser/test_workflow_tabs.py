@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
+from playwright.sync_api import Locator
 
 from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
@@ -19,6 +21,12 @@ PROMPT = "Two red balls roll past a wooden chair."
 HELD = """() => window.app.graph.nodes.map(n => n.properties?.fvg_picker
     ?? n.properties?.fvg_rewrites).filter(Boolean).length"""
 ID = "() => window.app.rootGraph.id"
+# A workflow is open, and the editor has taken down how it is.
+LOADED = f"""id => {{
+    const {{activeState}} = window.app.extensionManager.workflow.activeWorkflow;
+    const held = activeState?.nodes.filter(n => n.properties?.fvg_picker
+        ?? n.properties?.fvg_rewrites).length;
+    return ({ID})() === id && activeState?.id === id && held === ({HELD})(); }}"""
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +42,26 @@ def graph_of_both() -> Picking:
     return graph.set(report=[rewriter, 2])
 
 
-def open_as_workflow(desk: Desk, graph: Picking) -> str:
-    """In a tab of its own; the workflow's id."""
+@dataclass(frozen=True)
+class Tab:
+    index: int
+    workflow: str  # its id
+
+
+def tabs(desk: Desk) -> Locator:
+    return desk.page.locator(".workflow-tabs .p-togglebutton")
+
+
+def open_as_workflow(desk: Desk, graph: Picking) -> Tab:
+    """In the last tab."""
     desk.open_graph(graph.graph)
     desk.open(desk.editor.workflow())  # a graph in API format has no id of its own
-    return desk.page.evaluate(ID)
+    return Tab(tabs(desk).count() - 1, desk.page.evaluate(ID))
 
 
-def go_to(desk: Desk, workflow: str) -> None:
-    """Click through the tabs until a workflow is open."""
-    tabs = desk.page.locator(".workflow-tabs .p-togglebutton")
-    for i in range(tabs.count()):
-        tabs.nth(i).click()
-        desk.page.wait_for_timeout(500)
-        if desk.page.evaluate(ID) == workflow:
-            return
-    raise AssertionError(f"none of {tabs.count()} tabs has the workflow")
+def go_to(desk: Desk, tab: Tab) -> None:
+    tabs(desk).nth(tab.index).click()
+    desk.page.wait_for_function(LOADED, arg=tab.workflow)
 
 
 def test_a_workflow_gets_its_candidates_when_it_is_opened_again(
@@ -64,7 +76,7 @@ def test_a_workflow_gets_its_candidates_when_it_is_opened_again(
     while not desk.client.get("/queue")["queue_pending"]:
         desk.page.wait_for_timeout(50)
     other = open_as_workflow(desk, second)  # with nodes of the same ids
-    assert other != ours
+    assert other.workflow != ours.workflow
     desk.finished((comfy.output / "gate-tabs").touch, runs=2)
     assert desk.panels()[0]["status"].startswith("Run the workflow")
     assert desk.page.evaluate(HELD) == 0
