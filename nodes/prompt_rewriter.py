@@ -251,9 +251,9 @@ class FirstFramePromptRewriter(io.ComfyNode):
 
 def _is_as_asked(made: Rewrite, backend: str, one: dict) -> bool:
     """Whether neither the rules nor the original prompt stand in for what a model was to write."""
-    original = made.video_prompt == made.report["prompt"]
     wanted = one.get("video_prompt", _D.video_prompt)
-    return made.report["written_by"] == backend and (wanted == VIDEO_PROMPTS[0] or not original)
+    by_model = wanted == VIDEO_PROMPTS[0] or bool(made.report["video_checks"])
+    return made.report["written_by"] == backend and by_model
 
 
 def _rewriting(backend: str, one: dict) -> Rewriting:

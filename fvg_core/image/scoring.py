@@ -69,11 +69,14 @@ def ask(
     pictures: Sequence[Image.Image],
     questions: Sequence[str],
     tick: Callable[[], None] = lambda: None,
+    *,
+    spoke: bool = False,
 ) -> Iterator[Score]:
     """One score for each picture: a model that sees answers each question by itself.
 
-    Raises AnchorError for a model that does not see, LanguageModelError for one that fails, or
-    that says nothing at all about the first picture, as one that thinks.
+    spoke: it has answered before. Raises AnchorError for a model that does not see,
+    LanguageModelError for one that fails, or that says nothing at all about the first picture that
+    it is ever asked about, as one that thinks.
     """
     if not model.sees:
         raise AnchorError(
@@ -82,7 +85,6 @@ def ask(
             'configuration: "sees": true).'
         )
     sampling = Sampling(seed=0, max_tokens=16, temperature=0.0)
-    spoke = False
     for picture in pictures:
         answers, empty = [], None
         for question in questions:

@@ -19,7 +19,7 @@ from .types import VIDEO_PROMPTS, Options, Report, Rewrite, Watch
 from .writer import UselessRepliesError, Writer, Written
 
 LONGEST_LANGUAGE = 40  # characters
-NONE_PASSED = "no reply passed every check; this is the best of them"
+NONE_PASSED = "no reply passed every check"
 MOST_WORDS, MOST_ATTEMPTS, MOST_VARIATIONS = 500, 10, 64
 
 
@@ -168,7 +168,7 @@ class _Job:
         try:
             frame = self.writer.first_frame(prompt, seed, variation, earlier)
             if not frame.passed and self.options.rules_as_fallback:
-                raise UselessRepliesError("no reply passed every check", frame.attempts)
+                raise UselessRepliesError(frame.note or NONE_PASSED, frame.attempts)
         except FVGError as error:
             if not self.options.rules_as_fallback:
                 raise
@@ -203,7 +203,7 @@ class _Job:
                 raise
             return None, f"the video prompt is the original: {error}"
         if fallback and not written.passed:
-            return None, "the video prompt is the original: no reply passed every check"
+            return None, f"the video prompt is the original: {written.note or NONE_PASSED}"
         return written, written.note
 
     def _written(
@@ -234,8 +234,7 @@ class _Job:
             video_checks=video.checks if video else (),
             checklist=tuple(checklist(frame.entities, frame.text)),
             attempts=frame.attempts + (video.attempts if video else ()),
-            note=note
-            or ("" if passed else "no reply passed every check; this is the best of them"),
+            note=note or ("" if passed else f"{NONE_PASSED}; this is the best of them"),
             seconds=time.perf_counter() - start,
         )
         return Rewrite(frame.text, video.text if video else prompt, asdict(report))

@@ -142,7 +142,7 @@ class Writer:
             except LanguageModelError as error:
                 if best is None:
                     raise
-                note = f"this is the best of {len(tries)} replies, then the model failed: {error}"
+                note = f"after {len(tries)} of {self.options.attempts} attempts: {error}"
                 break
             draft = read_reply(reply, structured=task == FIRST_FRAME)
             checks = judge(draft)

@@ -113,12 +113,15 @@ def _unpack(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict[str, dic
     trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
 
 
-def changed_settings(before: dict, config: TrainConfig) -> list[str]:
-    """What differs between a written config and this one among the settings that shape the
-    weights. Free are how long to train, the learning rate, how to fit into memory (with dropout
-    `micro_batch` changes which inputs are left out) and what to write on the way."""
+def changed_settings(before: dict, steps: int, config: TrainConfig) -> list[str]:
+    """What differs between a config, written after so many steps, and this one among the settings
+    that shape the weights. Free are how long to train, the learning rate of steps to come, how to
+    fit into memory (with dropout `micro_batch` changes which inputs are left out) and what to
+    write on the way."""
     free = {"steps", "micro_batch", "memory", "keep"}
-    before, now = _without_rate(before), _without_rate(json.loads(config.model_dump_json()))
+    now = json.loads(config.model_dump_json())
+    if steps < config.steps:
+        before, now = _without_rate(before), _without_rate(now)
     changed = [
         f"{section} {before.get(section)} -> {now[section]}"
         for section in now
@@ -134,7 +137,8 @@ def _without_rate(config: dict) -> dict:
 
 
 def _check_same(trainer: Trainer, path: Path, metadata: dict[str, str]) -> None:
-    changed = changed_settings(json.loads(metadata["config"]), trainer.config)
+    before, steps = json.loads(metadata["config"]), int(metadata["step"])
+    changed = changed_settings(before, steps, trainer.config)
     if metadata["dataset"] != trainer.data.fingerprint:
         changed.append("the dataset")
     if metadata.get("base") != trainer.base:

@@ -18,8 +18,9 @@ def mix(*parts: int | str) -> int:
 
 
 def held_out(digests: Sequence[str], count: int) -> tuple[int, ...]:
-    """Indices of all samples of `count` clips kept for validation, of each sample's clip. They are
-    chosen by content, so that adding clips to a folder does not exchange them all."""
+    """Indices of all samples of `count` clips kept for validation. digests: of the clip that each
+    sample is cut from. Chosen by content, so that adding clips to a folder does not exchange them
+    all."""
     ranked = sorted(set(digests), key=lambda d: hashlib.sha256(d.encode()).digest())[:count]
     chosen = set(ranked)
     return tuple(i for i, digest in enumerate(digests) if digest in chosen)

@@ -59,7 +59,8 @@ def _ask(model: LanguageModel, pictures: Sequence[Image.Image], questions: Seque
     left = {file: p for file, p in zip(files, pictures, strict=True) if scores[file] is None}
     bar = comfy.utils.ProgressBar(len(left))
     stop = comfy.model_management.throw_exception_if_processing_interrupted
-    for file, one in zip(left, ask(model, list(left.values()), questions, stop), strict=True):
+    asked = ask(model, list(left.values()), questions, stop, spoke=any(scores.values()))
+    for file, one in zip(left, asked, strict=True):
         scores[file] = one
         write_whole(file, write_scores(model.name, questions, [one]).encode())
         bar.update(1)

@@ -90,10 +90,8 @@ def finished_steps(place: Place, wanted: Mapping[str, str], config: TrainConfig)
     if not place.lora.exists():
         return 0
     written = _check_ours(place)
-    steps, before = int(written["steps"]), json.loads(written["config"])
-    changed = changed_settings(before, config)
-    if steps >= config.steps and before["optimizer"]["lr"] != config.optimizer.lr:
-        changed.append("learning_rate")  # free on the way only
+    steps = int(written["steps"])
+    changed = changed_settings(json.loads(written["config"]), steps, config)
     changed += [k for k in wanted if k != "config" and wanted[k] != written.get(k)]
     if changed:
         raise TrainingError(

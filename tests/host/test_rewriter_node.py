@@ -261,6 +261,17 @@ def test_a_video_prompt_that_failed_is_asked_for_again(node, chat):
     assert node.run(**asked)[0][VIDEO] == [moves]
 
 
+def test_a_video_prompt_that_stays_as_it_is_runs_nothing_again(client, chat):
+    chat.replies = [GOOD, PROMPT]
+    graph = Builder()
+    given = {"prompt": PROMPT, "backend": "server", "seed": 19, "video_prompt": "motion only"}
+    rewriter = graph.add(NODE, **given)
+    graph.add("PreviewAny", source=[rewriter, VIDEO])
+    assert rewriter not in client.run(graph.graph).cached
+    assert not chat.replies
+    assert rewriter in client.run(graph.graph).cached
+
+
 @pytest.mark.parametrize(
     ("widgets", "words"),
     [

@@ -57,7 +57,7 @@ def test_a_lower_learning_rate_and_smaller_micro_batches_go_on_but_are_no_finish
     client.run(graph.graph)
     less = {"learning_rate": 1e-4, "micro_batch": 1}
     said = refused(client, name, steps=2, **less)
-    assert "trained otherwise (learning_rate)" in said
+    assert "trained otherwise (optimizer {" in said
     graph = tiny()
     train(graph, name, steps=4, **less)
     assert "went on from step 2" in report(client.run(graph.graph))

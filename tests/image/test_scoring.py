@@ -323,14 +323,15 @@ def test_an_empty_answer_counts_as_no_but_someone_must_speak():
     shown = [drawn(("red", "ball", 0.2, 0.5))] * 2
     asked = ["Is there red?", "Is there blue?"]
 
-    def said(*replies: str) -> list[tuple]:
+    def said(*replies: str, spoke: bool = False) -> list[tuple]:
         with (
             serving(in_turn(*map(says, replies))) as url,
             open_server(ServerConfig(url=url, model="eye", sees=True)) as eye,
         ):
-            return [score.answers for score in ask(eye, shown, asked)]
+            return [score.answers for score in ask(eye, shown, asked, spoke=spoke)]
 
     assert said("", "Yes", "", "") == [(None, True), (None, None)]
+    assert said("", "", "", "No", spoke=True) == [(None, None), (None, False)]
     with pytest.raises(LanguageModelError, match="thinking"):
         said("", "<think>", "Yes", "Yes")
 

@@ -185,14 +185,19 @@ def test_an_empty_reply_costs_an_attempt_and_no_earlier_text():
 def test_a_model_that_fails_later_costs_no_earlier_text(tmp_path: Path):
     made = one(Replays(LATER), folder=tmp_path)
     assert "jumping" in made.first_frame_prompt
-    assert "best of 1 replies, then the model failed: no reply is left" in made.report["note"]
+    failed = "after 1 of 3 attempts: no reply is left"
+    assert failed in made.report["note"]
     assert one(Replays(GOOD), folder=tmp_path).first_frame_prompt == GOOD_TEXT  # it was not kept
     made = one(Replays(LATER), rules_as_fallback=True)
     assert made.first_frame_prompt == rewrite(PROMPT).first_frame_prompt
+    assert failed in made.report["note"]
     lost = UPSAMPLED.replace("fallen log", "small gate")
     made = one(Replays(GOOD, lost), video_prompt="upsampled")
     assert (made.video_prompt, made.report["written_by"]) == (lost, "transformers")
-    assert "no reply is left" in made.report["note"]
+    assert failed in made.report["note"]
+    made = one(Replays(GOOD, lost), video_prompt="upsampled", rules_as_fallback=True)
+    assert made.video_prompt == PROMPT
+    assert failed in made.report["note"]
 
 
 def test_a_model_that_cannot_be_opened_is_an_error_or_the_rules():

@@ -175,9 +175,16 @@ def test_reconstructions_are_those_of_the_vae(trained: Pipeline):
 
 def test_latents_keep_their_statistics_when_other_scenes_are_drawn(trained: Pipeline, monkeypatch):
     before = trained._vae.state_dict()
-    monkeypatch.setattr(vae, "sample_scene", lambda rng: data.clip_scene(5))
+    monkeypatch.setattr(vae, "sample_scene", lambda *args, **kwargs: data.clip_scene(5))
     after = vae.train(trained.work / "vae.pt", CPU, math.inf).state_dict()
     torch.testing.assert_close(after, before, rtol=0, atol=0)
+    monkeypatch.setattr(vae, "LR", vae.LR / 2)
+    (trained.work / "vae.pt").rename(trained.work / "former.pt")
+    try:
+        other = vae.train(trained.work / "vae.pt", CPU, math.inf).state_dict()
+    finally:
+        (trained.work / "former.pt").replace(trained.work / "vae.pt")
+    assert not torch.equal(other["encoder.conv_in.weight"], before["encoder.conv_in.weight"])
 
 
 def test_clips_are_drawn_for_a_person_to_label(trained: Pipeline, tmp_path: Path):

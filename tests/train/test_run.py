@@ -186,6 +186,17 @@ def test_a_run_goes_on_with_a_lower_learning_rate(tmp_path, on_cpu):
     assert max((after[k] - before[k]).abs().max() for k in after) < 1e-6
 
 
+def test_a_finished_run_is_none_of_another_learning_rate(tmp_path):
+    with Trainer(small_wan(), Clips(CLIPS), config(steps=2)) as trainer:
+        started(Run(trainer, tmp_path))
+    lower = config(steps=2, optimizer={"lr": 1e-9})
+    with (
+        Trainer(small_wan(), Clips(CLIPS), lower) as trainer,
+        pytest.raises(TrainingError, match=r"other settings \(optimizer"),
+    ):
+        Run(trainer, tmp_path).resume()
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_a_run_goes_on_with_smaller_micro_batches(tmp_path, dropout):
     lora = {"lora": {"dropout": dropout}}

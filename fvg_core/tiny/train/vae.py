@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from collections.abc import Sequence
@@ -79,13 +80,17 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
     if not done:
         return None
     vae.eval().requires_grad_(False)
-    _scale_latents(vae, checkpoint.with_name(f"{checkpoint.stem}-{STEPS}.safetensors"))
+    _scale_latents(vae, checkpoint)
     return vae
 
 
-def _scale_latents(vae: nn.Module, kept: Path) -> None:
-    """Give the latents their statistics once, and the same from then on: transformers learn from
-    them, whatever scenes are drawn later."""
+def _scale_latents(vae: nn.Module, checkpoint: Path) -> None:
+    """Give the latents of these weights their statistics once, and the same from then on:
+    transformers learn from them, whatever scenes are drawn later."""
+    whole = hashlib.sha256()
+    for weight in vae.state_dict().values():
+        whole.update(weight.cpu().contiguous().numpy().tobytes())
+    kept = checkpoint.with_name(f"{checkpoint.stem}-{whole.hexdigest()[:12]}.safetensors")
     if kept.exists():
         vae.load_state_dict(load_file(kept))
         return
