@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import small_seeing_clips
 from aiohttp import web
 from PIL import Image
 
+from dev.server import ComfyServer
 from fvg_core.bench.client import RunError
 from fvg_core.image.scoring import SYSTEM, read_checklist
 from fvg_core.llm.chat import clean
@@ -102,6 +105,19 @@ def test_of_another_world_there_are_no_scores_but_a_notice(client, comfy, pictur
     assert "No scores: the tiny world does not know 'a dog'" in comfy.log_tail()
 
 
+@contextmanager
+def seeing_server(comfy: ComfyServer, eye: Callable) -> Iterator[None]:
+    """The chat server that the machine's owner has set up: `eye` answers."""
+    config = comfy.user / "__fvg" / "llm.json"
+    config.parent.mkdir(exist_ok=True)
+    with serving(eye) as url:
+        config.write_text(json.dumps({"url": url, "model": uuid.uuid4().hex, "sees": True}))
+        try:
+            yield
+        finally:
+            config.unlink()
+
+
 def test_a_server_that_sees_is_asked_once(client, comfy, pictures):
     asked = []
 
@@ -116,21 +132,15 @@ def test_a_server_that_sees_is_asked_once(client, comfy, pictures):
             completion("Yes" if (abs(blue - 160.0) < 9).mean() > 0.05 else "No")
         )
 
-    config = comfy.user / "__fvg" / "llm.json"
-    config.parent.mkdir(exist_ok=True)
-    with serving(eye) as url:
-        config.write_text(json.dumps({"url": url, "model": uuid.uuid4().hex, "sees": True}))
-        try:
-            graph, _, _ = scored("server")
-            state = graph.state(client)
-            assert state["chosen"] == [2]
-            assert [s["score"] for s in state["scores"]] == [0, 0, 1]
-            assert asked == 2 * state["checklist"]  # two of the pictures are the same
-            graph, _, _ = scored("server")
-            assert graph.state(client)["chosen"] == [2]
-            assert len(asked) == 2 * len(state["checklist"])
-        finally:
-            config.unlink()
+    with seeing_server(comfy, eye):
+        graph, _, _ = scored("server")
+        state = graph.state(client)
+        assert state["chosen"] == [2]
+        assert [s["score"] for s in state["scores"]] == [0, 0, 1]
+        assert asked == 2 * state["checklist"]  # two of the pictures are the same
+        graph, _, _ = scored("server")
+        assert graph.state(client)["chosen"] == [2]
+        assert len(asked) == 2 * len(state["checklist"])
 
 
 def test_what_was_answered_before_a_server_failed_is_kept(client, comfy, pictures):
@@ -142,18 +152,12 @@ def test_what_was_answered_before_a_server_failed_is_kept(client, comfy, picture
         gone = len(asked) == 1 + len(read_checklist(json.dumps(rewrite(PROMPT).report)))
         return web.json_response({}, status=404) if gone else web.json_response(completion("Yes"))
 
-    config = comfy.user / "__fvg" / "llm.json"
-    config.parent.mkdir(exist_ok=True)
-    with serving(eye) as url:
-        config.write_text(json.dumps({"url": url, "model": uuid.uuid4().hex, "sees": True}))
-        try:
-            graph, _, _ = scored("server")
-            with pytest.raises(RunError, match="answered with status 404"):
-                client.run(graph.graph)
-            graph, _, _ = scored("server")
-            state = graph.state(client)
-        finally:
-            config.unlink()
+    with seeing_server(comfy, eye):
+        graph, _, _ = scored("server")
+        with pytest.raises(RunError, match="answered with status 404"):
+            client.run(graph.graph)
+        graph, _, _ = scored("server")
+        state = graph.state(client)
     assert [s["score"] for s in state["scores"]] == [1, 1, 1]
     assert len(asked) == 1 + 2 * len(state["checklist"])
 
