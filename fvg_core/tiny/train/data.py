@@ -19,7 +19,7 @@ from .. import captions
 from ..render import FRAMES, SIZE, presence, render
 from ..scenes import Scene, sample_scene
 from .loop import processes, wait
-from .vae import pixels_to_input
+from .vae import pixels_to_input, weights_digest
 
 MOMENTS = 4  # stills of one scene
 SHARD = {"clips": 500, "stills": 2000}
@@ -95,7 +95,7 @@ def samples(kind: str, vae: nn.Module, folder: Path, shards: int, device: torch.
     or another encoder, are made, each by one process of a group."""
     paths = [folder / kind / f"{shard:04d}.safetensors" for shard in range(shards)]
     rank, world = processes()
-    encoder = _encoder_hash(vae)
+    encoder = weights_digest(vae.encoder, vae.quant_conv)
     for shard in range(rank, shards, world):
         ids = range(shard * SHARD[kind], (shard + 1) * SHARD[kind])
         source = {"scenes": _hash(SCENES[kind](ids)), "encoder": encoder}
@@ -144,14 +144,6 @@ def preview_colors(vae: nn.Module, latents: Tensor) -> dict[str, list]:
 
 def _hash(scenes: list[Any]) -> str:
     return sha256(repr(scenes).encode()).hexdigest()
-
-
-def _encoder_hash(vae: nn.Module) -> str:
-    whole = sha256()
-    for part in (vae.encoder, vae.quant_conv):
-        for name, weight in part.state_dict().items():
-            whole.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()
 
 
 def _source(path: Path) -> dict[str, str] | None:

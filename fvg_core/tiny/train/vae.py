@@ -87,10 +87,7 @@ def train(checkpoint: Path, device: torch.device, seconds: float) -> nn.Module |
 def _scale_latents(vae: nn.Module, checkpoint: Path) -> None:
     """Give the latents of these weights their statistics once, and the same from then on:
     transformers learn from them, whatever scenes are drawn later."""
-    whole = hashlib.sha256()
-    for weight in vae.state_dict().values():
-        whole.update(weight.cpu().contiguous().numpy().tobytes())
-    kept = checkpoint.with_name(f"{checkpoint.stem}-{whole.hexdigest()[:12]}.safetensors")
+    kept = checkpoint.with_name(f"{checkpoint.stem}-{weights_digest(vae)[:12]}.safetensors")
     if kept.exists():
         vae.load_state_dict(load_file(kept))
         return
@@ -98,6 +95,15 @@ def _scale_latents(vae: nn.Module, checkpoint: Path) -> None:
     scenes = [sample_scene(rng) for _ in range(STATISTICS)]
     match_statistics(vae, [pixels_to_input(render([s])).to(vae.device) for s in scenes])
     write_whole(kept, save({name: w.contiguous() for name, w in vae.state_dict().items()}))
+
+
+def weights_digest(*modules: nn.Module) -> str:
+    """SHA-256 (hex) of the weights and their names."""
+    whole = hashlib.sha256()
+    for module in modules:
+        for name, weight in module.state_dict().items():
+            whole.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
 
 
 def _rate(share: float) -> float:
