@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "tiny")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--shards", type=int, default=20, help="of clips and stills to train on")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train, or go on with, the models")
     train.add_argument("--stage", nargs="+", choices=STAGES, default=STAGES)
     train.add_argument("--seconds", type=float, default=math.inf, help="stop each stage after")
+    train.add_argument("--shards", type=int, help="of clips and stills, in place of the plan's")
     train.add_argument("--steps", type=int, help="of the transformers, in place of their plan")
     train.add_argument("--batch", type=int, help="of the transformers, in place of their plan")
     score = commands.add_parser("score", help="held-out scores of a model so far, as JSON")
@@ -52,8 +52,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     if dist.is_torchelastic_launched():
         dist.init_process_group("gloo")
-    plan = {k: getattr(given, k) for k in ("seconds", "steps", "batch") if hasattr(given, k)}
-    pipeline = Pipeline(given.work, torch.device(given.device), shards=given.shards, **plan)
+    own = ("seconds", "shards", "steps", "batch")
+    plan = {name: getattr(given, name) for name in own if hasattr(given, name)}
+    pipeline = Pipeline(given.work, torch.device(given.device), **plan)
     try:
         if given.command == "train":
             for stage in given.stage:

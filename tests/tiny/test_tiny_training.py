@@ -46,7 +46,7 @@ def short():
         patch.setattr(data, "BATCH", {"clips": 1, "stills": 4})
         small = {"num_attention_heads": 1, "num_layers": 3, "ffn_dim": 64}
         recipes = {
-            kind: dit.Recipe({**r.config, **small}, r.caption, batch=2, steps=4, lr=r.lr)
+            kind: replace(r, config={**r.config, **small}, shards=1, batch=2, steps=4)
             for kind, r in dit.RECIPES.items()
         }
         patch.setattr(dit, "RECIPES", recipes)
@@ -55,7 +55,7 @@ def short():
 
 @pytest.fixture(scope="module")
 def trained(short, tmp_path_factory) -> Pipeline:
-    made = Pipeline(tmp_path_factory.mktemp("tiny"), CPU, shards=1)
+    made = Pipeline(tmp_path_factory.mktemp("tiny"), CPU)
     for stage in pipeline.STAGES:
         made.train(stage)
     return made
@@ -63,8 +63,8 @@ def trained(short, tmp_path_factory) -> Pipeline:
 
 def test_a_stage_asks_for_the_one_before(short, tmp_path: Path):
     with pytest.raises(WeightsError, match="--stage vae"):
-        Pipeline(tmp_path, CPU, shards=1).train("data")
-    nothing = Pipeline(tmp_path / "none", CPU, shards=1)
+        Pipeline(tmp_path, CPU).train("data")
+    nothing = Pipeline(tmp_path / "none", CPU)
     with pytest.raises(WeightsError, match="--stage vae"):
         nothing.save(tmp_path / "weights")
     with pytest.raises(WeightsError, match="--stage image"):
@@ -198,7 +198,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained: Pipeline, m
     (trained.work / "video.pt").unlink()
     clock = itertools.count()
     monkeypatch.setattr("fvg_core.tiny.train.loop.time.monotonic", lambda: float(next(clock)))
-    parts = Pipeline(trained.work, CPU, seconds=6, shards=1)
+    parts = Pipeline(trained.work, CPU, seconds=6)
     parts.train("video")
     assert 0 < torch.load(trained.work / "video.pt", weights_only=True)["step"] < 4
     for _ in range(4):
@@ -288,7 +288,7 @@ def test_the_blocks_learn_to_say_what_is_there(
     monkeypatch.setattr(loop, "WARMUP", 1)
     monkeypatch.setattr(loop, "LOG_EVERY", 5)
     monkeypatch.setitem(dit.RECIPES, "image", replace(dit.RECIPES["image"], lr=2e-2))
-    samples = lambda: trained._samples("stills", trained.shards)
+    samples = lambda: trained._samples("stills", 1)
     given = {"seconds": math.inf, "steps": 20}
     dit.train("image", samples, trained._text, tmp_path / "image.pt", CPU, **given)
     losses = [float(x) for x in re.findall(r"loss ([0-9.]+)", capsys.readouterr().out)]
@@ -297,7 +297,7 @@ def test_the_blocks_learn_to_say_what_is_there(
 
 def test_scoring_trains_nothing(trained: Pipeline):
     before = (trained.work / "video.pt").read_bytes()
-    Pipeline(trained.work, CPU, shards=1, steps=9).score("video", count=1, steps=1)
+    Pipeline(trained.work, CPU, steps=9).score("video", count=1, steps=1)
     assert (trained.work / "video.pt").read_bytes() == before
 
 

@@ -18,7 +18,7 @@ from fvg_core.tiny.render import FRAMES, SIZE, presence, render
 from fvg_core.tiny.scenes import GAP, Scene, sample_scene, track
 from fvg_core.tiny.seeing import color_masks
 from fvg_core.tiny.shapes import REACH, distance, touching
-from fvg_core.tiny.train import data
+from fvg_core.tiny.train import data, dit
 from fvg_core.tiny.words import (
     CATEGORIES,
     COLORS,
@@ -252,3 +252,11 @@ def test_a_contradiction_differs_in_what_its_category_is_about(seed: int, catego
 def test_the_grounds_are_darker_than_all_objects():
     assert max(max(rgb) for rgb in GROUNDS.values()) * 1.16 < 110
     assert min(max(rgb) for rgb in COLORS.values()) * 0.77 > 140
+
+
+def test_the_image_model_is_taught_to_count_in_half_of_its_stills():
+    scenes = dit.RECIPES["image"].shards * data.SHARD["stills"] // data.MOMENTS
+    asked = [data.still_scene(n)[0].prompt.category for n in range(0, scenes, 199)]
+    counted = [category == "generative_numeracy" for category in asked]
+    assert 0.4 < sum(counted) / len(counted) < 0.6
+    assert set(asked[: len(asked) // 2]) == set(CATEGORIES)

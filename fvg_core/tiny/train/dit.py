@@ -44,9 +44,12 @@ PROMPT_DROPOUT = 0.1
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps: a plan that can be made longer later (see loop.plateau)."""
+    """drawn: what it learns from, of data.DRAW, in so many shards; steps: a plan that can be made
+    longer later (see loop.plateau)."""
 
     config: dict
+    drawn: str
+    shards: int
     caption: Callable[[int, random.Random], str]
     batch: int
     steps: int
@@ -54,9 +57,13 @@ class Recipe:
 
 
 RECIPES = {
-    "video": Recipe({**_WAN, "patch_size": (1, 2, 2)}, clip_caption, batch=32, steps=30_000),
+    "video": Recipe(
+        {**_WAN, "patch_size": (1, 2, 2)}, "clips", 15, clip_caption, batch=32, steps=30_000
+    ),
     # A token per latent position: 64 for a still instead of 16, which is what its shapes need.
-    "image": Recipe({**_WAN, "patch_size": (1, 1, 1)}, still_caption, batch=32, steps=30_000),
+    "image": Recipe(
+        {**_WAN, "patch_size": (1, 1, 1)}, "stills", 36, still_caption, batch=32, steps=30_000
+    ),
 }
 
 

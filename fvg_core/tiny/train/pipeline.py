@@ -28,13 +28,13 @@ STAGES = ("vae", "text", "data", "video", "image")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Checkpoints and caches live in `work`. seconds: for each stage of this run; shards: of
-    clips and of stills to train on; steps, batch: of the transformers, in place of their own."""
+    """Checkpoints and caches live in `work`. seconds: for each stage of this run; shards, steps,
+    batch: of the transformers, in place of their own."""
 
     work: Path
     device: torch.device
     seconds: float = math.inf
-    shards: int = 20
+    shards: int | None = None
     steps: int | None = None
     batch: int | None = None
 
@@ -49,8 +49,8 @@ class Pipeline:
         elif stage == "text":
             text.train(self._checkpoint("text"), self._pieces(), self.device, self.seconds)
         elif stage == "data":
-            self._samples("clips", self.shards)
-            self._samples("stills", self.shards)
+            for recipe in dit.RECIPES.values():
+                self._samples(recipe.drawn, self.shards or recipe.shards)
         else:
             self._transformer(stage, self.seconds)
 
@@ -130,7 +130,7 @@ class Pipeline:
             "lr": recipe.lr,
             "optimizer": "Muon for the blocks' matrices, AdamW for the rest",
             "planned_steps": self.steps or recipe.steps,
-            "shards": self.shards,
+            "shards": self.shards or recipe.shards,
             "train_shift": dit.TRAIN_SHIFT,
             "seeing_weight": dit.SEEING_WEIGHT,
             "prompt_dropout": dit.PROMPT_DROPOUT,
@@ -172,8 +172,8 @@ class Pipeline:
         return data.samples(kind, self._vae, self.work, shards, self.device)
 
     def _transformer(self, kind: str, seconds: float) -> nn.Module:
-        drawn = "clips" if kind == "video" else "stills"
-        samples = lambda: self._samples(drawn, self.shards)
+        recipe = dit.RECIPES[kind]
+        samples = lambda: self._samples(recipe.drawn, self.shards or recipe.shards)
         return dit.train(
             kind, samples, self._text, self._checkpoint(kind), self.device,
             seconds=seconds, steps=self.steps, batch=self.batch,
