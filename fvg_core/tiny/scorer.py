@@ -1,13 +1,15 @@
 """How well a video shows what a prompt asks for: 0 to 1, from its pixels alone.
 
-Frame 0 is left out: where an anchor is given, it is given and not made. A claim about single
-frames counts in full if nine tenths of them agree, and for nothing if half of them do not. The
-score is that of the weakest claim, as one wrong object makes a prompt wrong.
+Frame 0 is left out: where an anchor is given, it is given and not made. But what is seen in it
+must not leap away in the next one. A claim about single frames counts in full if nine tenths of
+them agree, and for nothing if half of them do not. The score is that of the weakest claim, as one
+wrong object makes a prompt wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,14 +21,17 @@ STILL = 0.065  # way of a centre that counts as resting
 GO = 0.12  # least way of a stage; drawn: 0.15 and more in a half
 TOUCH, FREE = 0.05, 0.075  # gaps of touching and of separate objects
 JUMP = 0.25  # farthest way between the last frame in one colour and the first in the next
+LEAP = 0.15  # farthest way from one frame to the next; drawn: 0.081 at most
 _EARLY, _LATE = 0.28, 0.72  # shares of the clip before and after which a change is judged
 
 
 def score(pixels: np.ndarray, prompt: Prompt) -> float:
     """Judge uint8 pixels [F, H, W, 3] by a prompt."""
-    frames = look(pixels[1:])
+    anchor, *frames = look(pixels)
     changing = _changing(prompt)
-    claims = [] if changing else [cast(frames, prompt.actors)]
+    claims = [flows([anchor, *frames], prompt.actors)]
+    if not changing:
+        claims.append(cast(frames, prompt.actors))
     if changing:
         claims.append(_changes_color(frames, prompt.actors))
         claims += [float(happening(track(frames, a.color)) == a.does) for a in prompt.actors[1:]]
@@ -71,10 +76,25 @@ def cast(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
     """How steadily every actor is there, in its (first) colour, shape and number, and nobody
     else: 0 to 1."""
     counted = [steady(len(f.get(a.color, ())) == a.count for f in frames) for a in actors]
-    shapes = [[b.shape == a.shape for f in frames for b in f.get(a.color, ())] for a in actors]
+    shapes = [
+        [all(b.shape == a.shape for b in f[a.color]) for f in frames if f.get(a.color)]
+        for a in actors
+    ]
     shown = [steady(flags) if flags else 0.0 for flags in shapes]
     named = {a.color for a in actors}
     return min(*counted, *shown, steady(not any(f[c] for c in f if c not in named) for f in frames))
+
+
+def flows(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
+    """0 if anything leaps from one frame to the next, as at a cut; else 1. Of each colour the
+    frames that show as many as there should be, with the time between them."""
+    for color, count in {(c, a.count) for a in actors for c in (a.color, a.becomes) if c}:
+        shown = [(t, f[color]) for t, f in enumerate(frames) if len(f.get(color, ())) == count]
+        for (t, before), (u, after) in pairwise(shown):
+            ways = np.array([[np.hypot(a.x - b.x, a.y - b.y) for b in before] for a in after])
+            if max(ways.min(0).max(), ways.min(1).max()) > LEAP * (u - t):
+                return 0.0
+    return 1.0
 
 
 def _changes_color(frames: Sequence[Frame], actors: Sequence[Actor]) -> float:
@@ -111,10 +131,11 @@ def happening(blobs: Sequence[Blob | None]) -> str | None:
     if len(seen) < 0.7 * len(blobs):
         return None
     x, y, area = (np.array([getattr(b, k) for b in seen]) for k in ("x", "y", "area"))
+    wide, high = np.ptp(x), np.ptp(y)
     growth = np.median(area[-3:]) / np.median(area[:3])
     if growth > 1.7 or growth < 1 / 1.7:
-        return "grows" if growth > 1 else "shrinks"
-    wide, high = np.ptp(x), np.ptp(y)
+        told = "grows" if growth > 1 else "shrinks"
+        return told if max(wide, high) < GO else None
     if max(wide, high) < STILL:
         return "spins" if abs(rotation(seen)) > 0.15 else "rests"
     if high > GO and wide < 0.4 * high and reversals(y) >= 2:
@@ -124,7 +145,10 @@ def happening(blobs: Sequence[Blob | None]) -> str | None:
     middle = len(seen) // 2
     first = _way(x[middle] - x[0], y[middle] - y[0])
     second = _way(x[-1] - x[middle], y[-1] - y[middle])
-    return first if first == second else f"{first} then {second}" if first and second else None
+    whole = _way(x[-1] - x[0], y[-1] - y[0], 2 * GO)
+    if whole and {first, second} <= {whole, None}:  # it may be slow at first
+        return whole
+    return f"{first} then {second}" if first and second and first != second else None
 
 
 def rotation(blobs: Sequence[Blob]) -> float:

@@ -108,6 +108,16 @@ def only_the_first_frame_is_right(scene: Scene) -> np.ndarray:
     return np.concatenate([drawn(scene)[:1], recolored(scene)[1:]])
 
 
+def another_anchor(scene: Scene) -> np.ndarray:
+    """The given frame is thrown away: everything stands elsewhere in the next one."""
+    return np.concatenate([drawn(scene)[:1, ::-1, ::-1], drawn(scene)[1:]])
+
+
+def a_cut(scene: Scene) -> np.ndarray:
+    middle = FRAMES // 2
+    return np.concatenate([drawn(scene)[:middle], drawn(scene)[middle:, ::-1, ::-1]])
+
+
 STATIC = {"consistent_attr", "spatial_relationships", "generative_numeracy"}
 CORRUPTIONS: dict[Callable[[Scene], np.ndarray], set[str]] = {
     recolored: set(CATEGORIES),
@@ -115,6 +125,8 @@ CORRUPTIONS: dict[Callable[[Scene], np.ndarray], set[str]] = {
     backwards: {"dynamic_attr", "motion_binding", "interaction"},
     vanishing: set(CATEGORIES),
     only_the_first_frame_is_right: set(CATEGORIES),
+    another_anchor: set(CATEGORIES),
+    a_cut: set(CATEGORIES),
 }
 
 
@@ -140,6 +152,41 @@ def test_a_stranger_is_seen(scenes):
             seen += 1
             assert score(clip, scene.prompt) == 0
     assert seen >= 7
+
+
+def test_one_of_four_in_another_shape_is_wrong(scenes):
+    four = [s for s in scenes["generative_numeracy"] if max(a.count for a in s.prompt.actors) > 2]
+    for scene in four:
+        many = max(range(2), key=lambda i: scene.prompt.actors[i].count)
+        actor = scene.prompt.actors[many]
+        odd = replace(actor, shape="cross" if actor.shape != "cross" else "ball", count=1)
+        body = next(b for b in scene.bodies if b.actor == many)
+        actors = (*scene.prompt.actors, odd)
+        odd_body = replace(body, actor=len(actors) - 1)
+        bodies = tuple(odd_body if b is body else b for b in scene.bodies)
+        video = drawn(replace(scene, prompt=replace(scene.prompt, actors=actors), bodies=bodies))
+        assert score(video, scene.prompt) == 0
+    assert four
+
+
+def _one(does: str, *path: tuple[float, float, float], sizes=(0.1, 0.1)) -> float:
+    """The score of a red ball on a path of (time, x, y), asked for what it does."""
+    prompt = Prompt("action_binding", (Actor("red", "ball", does),), "gray", "plain")
+    body = Body(0, sizes[0], path, growth=sizes[1] / sizes[0])
+    return score(drawn(Scene(prompt, (body,), 0.0)), prompt)
+
+
+def test_what_grows_stays_where_it_is():
+    sizes = (0.08, 0.16)
+    assert _one("grows", (0.0, 0.5, 0.5), sizes=sizes) == 1
+    assert _one("grows", (0.0, 0.5, 0.5), (1.0, 0.55, 0.5), sizes=sizes) == 1
+    assert _one("grows", (0.0, 0.25, 0.5), (1.0, 0.75, 0.5), sizes=sizes) == 0
+
+
+def test_a_way_may_be_slow_at_first():
+    assert _one("right", (0.0, 0.3, 0.5), (0.5, 0.38, 0.5), (1.0, 0.7, 0.5)) == 1
+    assert _one("right", (0.0, 0.3, 0.5), (0.5, 0.3, 0.66), (1.0, 0.7, 0.66)) == 0
+    assert _one("right", (0.0, 0.3, 0.5), (0.5, 0.45, 0.5), (1.0, 0.35, 0.5)) == 0
 
 
 @pytest.mark.parametrize(("radius", "right"), [(0.14, 1), (0.27, 0), (0.36, 0)])
