@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -46,8 +47,13 @@ def drawn_by(entry: Entry) -> dict[str, Any]:
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """The entries of a list; a name in .csv or .jsonl says what it is, others are text."""
-    read = {".csv": _csv, ".jsonl": _jsonl}.get(path.suffix.lower(), _text)
+    """The entries of a list; the ending of its name says what it is, and without one it is text."""
+    read = READERS.get(path.suffix.lower())
+    if read is None:
+        raise BatchError(
+            f"{path}: lists in {path.suffix} are not read. Expected .txt (a prompt a line), .csv, "
+            "or .jsonl (an object a line)."
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="" if read is _csv else None) as lines:
             yield from read(path, lines)
@@ -66,10 +72,17 @@ def _text(path: Path, lines: Any) -> Iterator[Entry]:
 def _csv(path: Path, lines: Any) -> Iterator[Entry]:
     reader = csv.DictReader(lines, strict=True)
     try:
-        if "prompt" not in (reader.fieldnames or ()):
+        columns = reader.fieldnames or ()
+        if "prompt" not in columns:
             raise BatchError(
                 f"{path}: the first line must name the columns, one of them 'prompt'; it is "
-                f"{', '.join(reader.fieldnames or ()) or 'empty'}. Columns: {', '.join(COLUMNS)}."
+                f"{', '.join(columns) or 'empty'}. Columns: {', '.join(COLUMNS)}."
+            )
+        repeated = [n for n, count in Counter(columns).items() if n and count > 1]
+        if repeated:
+            raise BatchError(
+                f"{path}: the first line names {repeated[0]!r} more than once, so one of these "
+                "columns would be lost. Leave one of them."
             )
         for row in reader:
             if None in row or None in row.values():
@@ -93,6 +106,9 @@ def _jsonl(path: Path, lines: Any) -> Iterator[Entry]:
         if not isinstance(fields, dict):
             raise BatchError(f'{path}, line {number}: expected an object, {{"prompt": "..."}}.')
         yield entry({k: v for k, v in fields.items() if v is not None}, path, number)
+
+
+READERS = {"": _text, ".txt": _text, ".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl}
 
 
 def entry(fields: dict[str, Any], path: Path, line: int) -> Entry:

@@ -53,6 +53,16 @@ def test_text_is_one_prompt_a_line(tmp_path: Path):
     ]
 
 
+def test_the_ending_says_how_a_list_is_read(tmp_path: Path):
+    """Case does not count; what standard input is kept in has no ending."""
+    for name in ("a.TXT", "stdin"):
+        (tmp_path / name).write_text("one\n")
+    (tmp_path / "c.ndjson").write_text('{"prompt": "one"}\n')
+    (tmp_path / "d.csv").write_text("prompt,,\none,,\n")  # a spreadsheet's empty columns
+    for path in tmp_path.iterdir():
+        assert [entry.prompt for entry in read_entries(path)] == ["one"]
+
+
 def test_a_row_may_change_seed_size_negative_anchor_and_widgets(tmp_path: Path):
     (tmp_path / "dog.png").write_bytes(b"png")
     path = tmp_path / "list.jsonl"
@@ -71,6 +81,10 @@ BAD = {
     "c.csv": ("prompt,sed\na,1\n", "Did you mean 'seed'"),
     "d.csv": ("prompt,seed\na,-1\n", "seed is '-1'; expected a whole number"),
     "e.csv": ("prompt,width\na,64\n", "belong together"),
+    "r.csv": ("prompt,seed,prompt\na,1,b\n", "names 'prompt' more than once"),
+    "s.json": ('[{"prompt": "a"}]', "lists in .json are not read. Expected .txt"),
+    "t.tsv": ("prompt\tseed\na\t1\n", "lists in .tsv are not read"),
+    "u.ndjson": ("[1]\n", "line 1: expected an object"),
     "f.jsonl": ('{"prompt": "a"}\n[1]\n', "line 2: expected an object"),
     "g.jsonl": ("{prompt}\n", "line 1 is not JSON"),
     "h.jsonl": ('{"prompt": "  "}\n', "the prompt is empty"),
