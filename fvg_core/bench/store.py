@@ -70,7 +70,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.root / ".lock")
             self.id = self._own_id()
-            for part in self.root.rglob(f"*{PART}"):
+            for part in self.root.glob(f"*{PART}"):  # folders below may be batches that run
                 part.unlink()
             self._mend()
             for line in finished_lines(self.manifest):
@@ -138,14 +138,15 @@ class Store:
                 "goes on, and nothing that is finished is lost."
             ) from error
 
+    def _new_part(self) -> Path:
+        """A file that is not whole yet; in `root`, where the next run finds what a kill leaves."""
+        return self.root / f"{uuid.uuid4().hex}{PART}"
+
     async def download(self, chunks: AsyncIterator[bytes], name: str) -> tuple[Path, Kept]:
-        """Write a file beside its place; (where it lies, what it will be)."""
-        path = self.root / name
-        part = path.with_name(f"{uuid.uuid4().hex}{PART}")  # the name itself may be long already
+        """Write a file into the folder; (where it lies, what it will be)."""
+        part = self._new_part()
         digest, size = hashlib.sha256(), 0
         try:
-            with self._writing():
-                path.parent.mkdir(parents=True, exist_ok=True)
             with self._writing(), part.open("xb") as out:
                 async for chunk in chunks:
                     digest.update(chunk)
@@ -163,7 +164,9 @@ class Store:
         files = tuple(file for _, file in parts)
         with self._writing():
             for part, file in parts:
-                part.replace(self.root / file.name)
+                path = self.root / file.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part.replace(path)
             _append(self.manifest, {"key": key, **line, "files": [vars(file) for file in files]})
         self.done[key] = files
 
@@ -176,7 +179,7 @@ class Store:
                 continue
             with self._writing():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(f"{uuid.uuid4().hex}{PART}")
+                part = self._new_part()
                 shutil.copyfile(self.root / source.name, part)
                 part.replace(path)
 

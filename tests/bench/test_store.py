@@ -125,6 +125,32 @@ def test_a_broken_download_leaves_nothing(tmp_path: Path):
         assert not list(tmp_path.rglob("*.fvg-part"))
 
 
+def test_a_batch_in_a_folder_below_is_left_alone(tmp_path: Path):
+    async def chunks():
+        yield b"half"
+        with Store(tmp_path):
+            pass
+        yield b"whole"
+
+    with Store(tmp_path / "night") as store:
+        part = asyncio.run(store.download(chunks(), "video/a/x.mp4"))
+        store.keep("1", [part], {"prompt": "a dog"})
+    assert (tmp_path / "night/video/a/x.mp4").read_bytes() == b"halfwhole"
+
+
+def test_what_a_kill_leaves_of_a_file_for_a_folder_below_is_taken_away(tmp_path: Path):
+    async def killed():
+        yield b"half"
+        (part,) = tmp_path.rglob("*.fvg-part")
+        part.with_stem("left").write_bytes(part.read_bytes())  # as a kill leaves it
+        yield b"whole"
+
+    with Store(tmp_path) as store:
+        asyncio.run(store.download(killed(), "video/a/x.mp4"))
+    with Store(tmp_path):
+        assert not list(tmp_path.rglob("*.fvg-part"))
+
+
 def test_one_process_at_a_time(tmp_path: Path):
     with Store(tmp_path), pytest.raises(BatchError, match="Another batch"), Store(tmp_path):
         pass
