@@ -7,7 +7,6 @@ used from several threads (one runs a prompt, another interrupts it) and inside 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -203,7 +202,7 @@ class _Follower:
             self.ask = True
             return None
         if message.type == aiohttp.WSMsgType.TEXT:
-            return self._read(json.loads(message.data))
+            return self._read(message.data)
         if message.type == aiohttp.WSMsgType.BINARY:
             return Event("preview", preview=message.data)
         # Closed or broken. What was said meanwhile is lost, so the history decides.
@@ -211,9 +210,9 @@ class _Follower:
         self.socket = await self._patiently(self.remote.connect)
         return None
 
-    def _read(self, message: Json) -> Event | None:
+    def _read(self, message: str) -> Event | None:
         event = read_event(message)
-        if event.data.get("prompt_id") != self.prompt_id:
+        if event is None or event.data.get("prompt_id") != self.prompt_id:
             return None
         kind = event.kind
         ended = kind in ("execution_success", "execution_error", "execution_interrupted")

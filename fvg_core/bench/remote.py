@@ -188,20 +188,25 @@ class RemoteComfy:
         try:
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.TEXT:
-                    said = json.loads(message.data)
-                    data = said.get("data") or {}
-                    yield data.get("prompt_id") or "", read_event(said)
+                    if event := read_event(message.data):
+                        yield event.data.get("prompt_id") or "", event
                 elif picture := preview_picture(message.data):
                     yield "", Event("preview", preview=picture)
         finally:
             await socket.close()
 
 
-def read_event(message: Json) -> Event:
-    """A message of the websocket."""
-    data = message.get("data") or {}
-    kind = message.get("type", "")
-    return Event(kind, data.get("node"), data.get("value", 0), data.get("max", 0), data)
+def read_event(text: str) -> Event | None:
+    """A message of the websocket; None for what only a pack can have sent, in a form of its own."""
+    try:
+        said = json.loads(text)
+        data = said["data"]
+        if not isinstance(data.get("prompt_id") or "", str):
+            return None
+        value, maximum = float(data.get("value") or 0), float(data.get("max") or 0)
+        return Event(str(said["type"]), data.get("node"), value, maximum, data)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 def preview_picture(message: Any) -> bytes | None:

@@ -137,7 +137,7 @@ class Server:
         while True:
             try:
                 async for prompt_id, event in self.remote.events():
-                    if event.kind == "preview":
+                    if event.preview:
                         preview(self.url, event.preview)
                     self._heard(prompt_id, event, step)
             except HostError:
