@@ -23,6 +23,7 @@ from .template import Work
 AHEAD = 2  # jobs on a server at once, so that it never waits for us
 MOST_LOSSES = 5  # times a server may forget the same job
 LONGEST_BACKOFF_S = 300.0
+LOOK_S = 0.2  # between looks whether any server is there
 
 
 class Report(Protocol):
@@ -73,6 +74,7 @@ class Runner:
             asyncio.create_task(server.listen(self.report.step, self.report.preview))
             for server in self.servers
         ]
+        tasks.append(asyncio.create_task(self._give_up()))
         end = asyncio.create_task(self.pool.all_done.wait())
         try:
             await asyncio.wait([end, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -104,14 +106,16 @@ class Runner:
             if server.alive:
                 return
             self.pool.release(server)
-            while True:
-                try:
-                    come_back = server.come_back(self.report.say)
-                    await asyncio.wait_for(come_back, self.patience.gone_s)
-                    return
-                except asyncio.TimeoutError:
-                    if not any(other.alive for other in self.servers):
-                        raise none_answered(self.patience.gone_s) from None
+            await server.come_back(self.report.say)
+
+    async def _give_up(self) -> None:
+        """Raise once `gone_s` have passed since the last server went away."""
+        last = time.monotonic()
+        while time.monotonic() - last < self.patience.gone_s:
+            await asyncio.sleep(LOOK_S)
+            if any(server.alive for server in self.servers):
+                last = time.monotonic()
+        raise none_answered(self.patience.gone_s)
 
     async def _do(self, server: Server, job: Job) -> None:
         started = time.monotonic()

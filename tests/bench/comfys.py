@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from fvg_core.bench.progress import Progress
 from fvg_core.bench.prompt_list import Entry
+from fvg_core.bench.results import UnreachableError
 from fvg_core.bench.runner import Patience, Runner
 from fvg_core.bench.servers import Server
 from fvg_core.bench.store import Store
@@ -36,6 +38,7 @@ class Comfy:
     """`fate` says of each number of a work what becomes of it; `said` goes to who listens.
 
     A hung job runs on; with `stops` it ends when it is interrupted. `tried` are the works' numbers.
+    While `away`, a proxy answers that there is nobody.
     """
 
     def __init__(
@@ -45,13 +48,14 @@ class Comfy:
         stops: bool = True,
     ) -> None:
         self.fate, self.said, self.stops = fate, said, stops
+        self.away = False
         self.tried: list[int] = []
         self.running: list[Any] = []
         self.pending: list[Any] = []
         self.past: dict[str, Any] = {}
 
     async def __aenter__(self) -> Comfy:
-        app = web.Application()
+        app = web.Application(middlewares=[self.proxy])
         app.router.add_get("/system_stats", self.stats)
         app.router.add_get("/history", self.history)
         app.router.add_get("/history/{id}", self.history)
@@ -63,17 +67,16 @@ class Comfy:
         app.router.add_get("/ws", self.listen)
         self.runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self.runner.setup()
-        await self.start(0)
-        self.port = self.runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
         return self
-
-    async def start(self, port: int) -> None:
-        self.site = web.TCPSite(self.runner, "127.0.0.1", port)
-        await self.site.start()
 
     async def __aexit__(self, *error: object) -> None:
         await self.runner.cleanup()
+
+    @web.middleware
+    async def proxy(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        return web.Response(status=503) if self.away else await handler(request)
 
     async def stats(self, request: web.Request) -> web.Response:
         return web.json_response({"system": {"comfyui_version": "0.30.0"}})
@@ -141,7 +144,8 @@ def drive(
             servers = [Server(comfy.url, store.id) for comfy in comfys]
             for server in servers:
                 await server.remote.open()
-                await server.greet()
+                with contextlib.suppress(UnreachableError):
+                    await server.greet()
             runner = Runner(iter(works(count)), servers, store, report, patience)
             side = asyncio.create_task(meanwhile()) if meanwhile else None
             try:

@@ -1,4 +1,4 @@
-"""What becomes of a job that takes its server down, when something starts the server anew."""
+"""What becomes of jobs whose servers go away, come back, or fail."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from comfys import HUNG, Comfy, drive
 
 from fvg_core.bench.progress import Progress
 from fvg_core.bench.prompt_list import Entry
@@ -15,6 +16,14 @@ from fvg_core.bench.runner import MOST_LOSSES, Patience, Runner, _said
 from fvg_core.bench.servers import Server
 from fvg_core.bench.store import Store
 from fvg_core.bench.template import Work
+from fvg_core.errors import BatchError
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers are looked for, and jobs asked for, without pauses."""
+    for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S", "SILENCE_S"):
+        monkeypatch.setattr(f"fvg_core.bench.servers.{name}", 0.05)
 
 
 class Fragile:
@@ -85,6 +94,31 @@ def test_a_job_that_ends_every_server_is_set_aside(tmp_path: Path, monkeypatch: 
         assert asyncio.run(drive()) == {work.key}
     (line,) = map(json.loads, store.failed.read_text().splitlines())
     assert line["error"] == f"It was lost {MOST_LOSSES + 1} times, each time with its server."
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_waits_from_the_moment_when_its_last_server_went_away(tmp_path: Path):
+    """Another was away all the time."""
+    comfy, dead = Comfy(lambda number: HUNG), Comfy()
+    dead.away = True
+
+    async def restart() -> None:
+        await asyncio.sleep(2)
+        comfy.away = True
+        await asyncio.sleep(1.5)
+        comfy.away = False
+        comfy.end(comfy.running.pop(), None)
+
+    assert drive(tmp_path, 1, comfy, dead, patience=Patience(gone_s=3), meanwhile=restart) == (1, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_ends_where_all_servers_stay_away(tmp_path: Path):
+    dead = Comfy(), Comfy()
+    for comfy in dead:
+        comfy.away = True
+    with pytest.raises(BatchError, match="No server answered for"):
+        drive(tmp_path, 1, *dead, patience=Patience(gone_s=0.5))
 
 
 def test_half_a_character_in_a_text_of_the_server_is_kept_as_an_escape(tmp_path: Path):
