@@ -22,13 +22,15 @@ MOST_NEAR = 64  # jobs that wait for the server that has their beginnings
 @dataclass
 class Job:
     """A work on its way. `attempt` is part of its name on a server; `failures` and `losses`
-    count in this run; `placed` names the servers that were given it."""
+    count in this run; `placed` names the servers that were given it, `failed_at` those where it
+    failed or was refused."""
 
     work: Work
     attempt: int = 0
     failures: int = 0
     losses: int = 0
     placed: set[str] = field(default_factory=set)
+    failed_at: set[str] = field(default_factory=set)
 
     def name(self, batch_id: str, attempt: int | None = None) -> str:
         """The prompt id: the same in every run of the batch, so that a job is found again."""
@@ -78,9 +80,12 @@ class Pool:
             return server.own.popleft()
         while self._later and self._later[0][0] <= time.monotonic():
             self._ready.append(heapq.heappop(self._later)[2])
-        for waiting in (self._ready, server.near):
-            if waiting:
-                return waiting.popleft()
+        for job in self._ready:
+            if server.name not in job.failed_at or not self.elsewhere(job):
+                self._ready.remove(job)
+                return job
+        if server.near:
+            return server.near.popleft()
         passed = 0
         while sum(len(other.near) for other in self.servers) < MOST_NEAR:
             if (work := next(self.works, None)) is None:
@@ -94,6 +99,10 @@ class Pool:
                 await asyncio.sleep(0)
         fullest = max(self.servers, key=lambda other: len(other.near))
         return fullest.near.popleft() if fullest.near else None
+
+    def elsewhere(self, job: Job) -> bool:
+        """Whether a server is there that is in order and did not fail at this job."""
+        return any(s.alive and not s.sick and s.name not in job.failed_at for s in self.servers)
 
     def _is_for(self, server: Server, job: Job) -> bool:
         """Whether `server` may take it at once; else it waits for the server that it belongs to."""

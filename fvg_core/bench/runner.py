@@ -44,12 +44,15 @@ class Report(Protocol):
 class Patience:
     """`retries` of a failed job, the first after `backoff_s`, then twice as long each time.
 
-    `gone_s`: how long all servers may be away before the batch gives up.
+    `gone_s`: how long all servers may be away before the batch gives up. A server is sick after
+    `sick_after` different works in a row that failed there, and gets none for `sick_s`.
     """
 
     retries: int = 2
     backoff_s: float = 5.0
     gone_s: float = 1800.0
+    sick_after: int = 10
+    sick_s: float = 300.0
 
 
 class Runner:
@@ -106,14 +109,16 @@ class Runner:
             if server.alive:
                 return
             self.pool.release(server)
+            if server.sick:
+                await asyncio.sleep(self.patience.sick_s)
             await server.come_back(self.report.say)
 
     async def _give_up(self) -> None:
-        """Raise once `gone_s` have passed since the last server went away."""
+        """Raise once `gone_s` have passed since the last server in order went away."""
         last = time.monotonic()
         while time.monotonic() - last < self.patience.gone_s:
             await asyncio.sleep(LOOK_S)
-            if any(server.alive for server in self.servers):
+            if any(server.alive and not server.sick for server in self.servers):
                 last = time.monotonic()
         raise none_answered(self.patience.gone_s)
 
@@ -140,23 +145,47 @@ class Runner:
         except ForgottenError:
             server.known.discard(name)
             self.pool.give_back(job)
-        except RejectedError as error:  # it would be refused again
-            self._drop(job, str(error))
         except HostError as error:
-            self._failed(job, error)
+            self._failed(server, job, error)
         else:
+            server.failing.clear()
+            server.sick = False
             self.pool.finished(job)
             self.report.finished(job.work, self.pool.skipped)
 
-    def _failed(self, job: Job, error: HostError) -> None:
-        job.failures += 1
-        if job.failures > self.patience.retries:
+    def _failed(self, server: Server, job: Job, error: HostError) -> None:
+        """Again, if it may be the server's fault, or a matter of chance; else it is set aside."""
+        if not server.sick:
+            job.failures += 1
+        job.failed_at.add(server.name)
+        self._blame(server, job, error)
+        refused = isinstance(error, RejectedError)  # and would be again, at this server
+        untried = len(job.failed_at) == 1 and self.pool.elsewhere(job)
+        if job.failures > (0 if refused else self.patience.retries) and not untried:
             self._drop(job, str(error))
             return
-        pause = min(self.patience.backoff_s * 2 ** (job.failures - 1), LONGEST_BACKOFF_S)
-        self.report.say(f"{job.work.entry.prompt[:60]!r} failed, again in {pause:.0f} s: {error}")
+        pause = self.patience.backoff_s * 2 ** max(job.failures - 1, 0)
+        pause = 0.0 if refused else min(pause, LONGEST_BACKOFF_S)
+        what = f"{job.work.entry.prompt[:60]!r} failed at {server.url}"
+        self.report.say(f"{what}, again in {pause:.0f} s: {error}")
         job.placed.clear()
         self.pool.again(job, pause)
+
+    def _blame(self, server: Server, job: Job, error: HostError) -> None:
+        """Let a server rest where nothing succeeds any more; BatchError where that are all."""
+        server.failing.add(job.work.key)
+        if len(server.failing) < self.patience.sick_after:
+            return
+        server.sick, server.alive = True, False
+        why = f"{len(server.failing)} works in a row failed at {server.url}"
+        if all(other.sick and not other.alive for other in self.servers):
+            raise BatchError(
+                f"No server is in order: {why}. Look into its log, and restart it; what is "
+                "finished is kept, and the same command does the rest. If it is the prompts, take "
+                f"these lines out of the list. The last error: {error}"
+            )
+        rest = f"{self.patience.sick_s / 60:.0f} minutes"
+        self.report.say(f"{why}; it gets no more for {rest}. The last error: {error}")
 
     def _drop(self, job: Job, why: str) -> None:
         self.store.set_aside({"key": job.work.key, **recipe(job.work), "error": why})
@@ -185,8 +214,8 @@ class Runner:
 
 def none_answered(seconds: float) -> BatchError:
     return BatchError(
-        f"No server answered for {seconds / 60:.0f} minutes. What is finished is kept; the same "
-        "command goes on."
+        f"No server answered and was in order for {seconds / 60:.0f} minutes. What is finished is "
+        "kept; the same command goes on."
     )
 
 

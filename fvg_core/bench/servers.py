@@ -30,7 +30,8 @@ class Server:
 
     `name` is its first address, which stays where `url` changes. `known` are prompt ids of this
     batch that it has already; `own` waits for jobs among them, and `near` for jobs that would find
-    on its disk what an earlier phase has made.
+    on its disk what an earlier phase has made. `failing` are keys of the works that failed since
+    the last that did not; after many of them it is `sick`.
     `accept` is given its node types, and raises where it lacks what the batch needs. `where`
     tells the address that the server of a name has by now; it may take seconds.
     """
@@ -50,7 +51,8 @@ class Server:
         self.known: set[str] = set()
         self.own: deque[Any] = deque()
         self.near: deque[Any] = deque()
-        self.alive = False
+        self.failing: set[str] = set()
+        self.alive = self.sick = False
         self.recovering = asyncio.Lock()
         self._uploaded: set[str] = set()
         self._ended: dict[str, asyncio.Event] = {}

@@ -46,8 +46,9 @@ class Comfy:
         fate: Callable[[int], str] = lambda number: DONE,
         said: Iterable[str] = (),
         stops: bool = True,
+        takes_s: float = 0,
     ) -> None:
-        self.fate, self.said, self.stops = fate, said, stops
+        self.fate, self.said, self.stops, self.takes_s = fate, said, stops, takes_s
         self.away = False
         self.tried: list[int] = []
         self.running: list[Any] = []
@@ -102,6 +103,7 @@ class Comfy:
         body = await request.json()
         number = body["prompt"]["1"]["inputs"]["n"]
         self.tried.append(number)
+        await asyncio.sleep(self.takes_s)
         job = [number, body["prompt_id"], body["prompt"], body["extra_data"], ["1"]]
         fate = self.fate(number)
         if fate == REFUSED:

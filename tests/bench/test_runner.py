@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from comfys import HUNG, Comfy, drive
+from comfys import DONE, FAILED, HUNG, REFUSED, Comfy, drive
 
 from fvg_core.bench.progress import Progress
 from fvg_core.bench.prompt_list import Entry
@@ -117,8 +117,52 @@ def test_a_batch_ends_where_all_servers_stay_away(tmp_path: Path):
     dead = Comfy(), Comfy()
     for comfy in dead:
         comfy.away = True
-    with pytest.raises(BatchError, match="No server answered for"):
+    with pytest.raises(BatchError, match="No server answered and was in order for"):
         drive(tmp_path, 1, *dead, patience=Patience(gone_s=0.5))
+
+
+@pytest.mark.parametrize("fate", [REFUSED, FAILED])
+def test_a_server_where_all_fails_does_not_empty_the_list(tmp_path: Path, fate: str):
+    """It is always free, so it would take every job and every retry."""
+    sick, good = Comfy(lambda number: fate), Comfy(takes_s=0.02)
+    patience = Patience(backoff_s=0.01)
+    assert drive(tmp_path, 60, sick, good, patience=patience) == (60, 0)
+    assert len(sick.tried) <= patience.sick_after + 1  # two are there at once
+
+
+def test_what_fails_everywhere_is_tried_at_a_second_server_and_set_aside(tmp_path: Path):
+    for fate in (REFUSED, FAILED):
+        comfys = [Comfy(lambda number, fate=fate: fate if number == 3 else DONE) for _ in range(3)]
+        patience = Patience(retries=0, backoff_s=0.01)
+        assert drive(tmp_path / fate, 8, *comfys, patience=patience) == (7, 1)
+        assert sum(comfy.tried.count(3) for comfy in comfys) == 2
+        assert max(comfy.tried.count(3) for comfy in comfys) == 1
+
+
+@pytest.mark.parametrize("fate", [REFUSED, FAILED])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_batch_ends_where_all_fails_at_all_servers(tmp_path: Path, fate: str, count: int):
+    sick = [Comfy(lambda number: fate) for _ in range(count)]
+    with pytest.raises(BatchError, match=r"10 works in a row failed.*same command does the rest"):
+        drive(tmp_path, 200, *sick)
+    assert len({number for comfy in sick for number in comfy.tried}) < 30
+    assert drive(tmp_path, 200, Comfy()) == (200, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_is_in_order_again_works_again(tmp_path: Path):
+    ill = Comfy(lambda number: DONE if len(ill.tried) > 5 else FAILED)
+    good = Comfy(takes_s=0.1)
+    patience = Patience(backoff_s=0.01, sick_after=3, sick_s=0.1)
+    assert drive(tmp_path, 60, ill, good, patience=patience) == (60, 0)
+    assert len(ill.tried) > 20
+
+
+def test_one_work_that_fails_again_and_again_is_no_sign_of_a_sick_server(tmp_path: Path):
+    patience = Patience(retries=20, backoff_s=0.0)
+    comfy = Comfy(lambda number: FAILED)
+    assert drive(tmp_path, 1, comfy, patience=patience) == (0, 1)
+    assert len(comfy.tried) == 21
 
 
 def test_half_a_character_in_a_text_of_the_server_is_kept_as_an_escape(tmp_path: Path):
