@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BatchError
+from ..errors import BatchError, HostError
 from .anchors import Pictures
 from .contact_sheet import write_contact_sheet
+from .graph import missing_files
 from .modes import FVG
 from .phases import DRAWINGS, PHASES, VIDEOS, Phase, earlier_parts, homes
 from .progress import Progress
@@ -77,7 +78,7 @@ class Request:
 async def run(request: Request) -> int:
     """Do what is not done yet; the exit status."""
     lost: set[str] = set()
-    async with _met(request) as (_, template):
+    async with _met(request, request.phases()) as (_, template):
         total = _check(template, request)
         phases = [phase for phase in request.phases() if phase.has(template)]
     if request.stop_after is not None and DRAWINGS not in phases:
@@ -96,10 +97,10 @@ async def run(request: Request) -> int:
 
 @contextlib.asynccontextmanager
 async def _met(
-    request: Request, batch_id: str = ""
+    request: Request, phases: list[Phase], batch_id: str = ""
 ) -> AsyncIterator[tuple[list[Server], Template]]:
     """The servers, met and connected, and the template as one of them reads it."""
-    loaded = Loader(request)
+    loaded = Loader(request, phases)
     servers = [Server(url, batch_id, loaded.accept, request.where) for url in request.servers]
     async with contextlib.AsyncExitStack() as stack:
         for server in servers:
@@ -113,7 +114,7 @@ async def _met(
 async def _run_phase(request: Request, phase: Phase, total: int, lost: set[str]) -> set[str]:
     """Run a phase's part of every work that no earlier one has `lost`; keys of those set aside."""
     with Store(request.out / phase.folder) as store:
-        async with _met(request, store.id) as (servers, template):
+        async with _met(request, [phase], store.id) as (servers, template):
             store.start_failures()
             works = (template.work(entry, seed) for entry, seed in request.each())
             if lost:
@@ -133,17 +134,32 @@ async def _run_phase(request: Request, phase: Phase, total: int, lost: set[str])
 
 
 class Loader:
-    """Reads the template anew for each server that joins, which is the check that it fits."""
+    """Reads the template anew for each server that joins, which is the check that it fits.
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    The server must list the model files that the first line needs in `phases`.
+    """
+
+    def __init__(self, request: Request, phases: list[Phase]) -> None:
+        self.request, self.phases = request, phases
         self.template: Template | None = None
 
     def accept(self, info: dict[str, Any]) -> None:
+        """HostError where a server with these node types lacks what the batch needs."""
         asked = self.request
         loaded = Template.load(
             asked.template, info, asked.settings, asked.prompt_to, mode=asked.mode
         )
+        for entry, seed in itertools.islice(asked.each(), 1):
+            with _line_of(entry):
+                work = loaded.work(entry, seed)
+            for part in filter(None, (phase.part(work) for phase in self.phases)):
+                for number, widget, file in missing_files(part.prompt, info):
+                    title = part.prompt[number]["_meta"]["title"]
+                    raise HostError(
+                        f"This ComfyUI has no {file!r}, which the template names in {title} "
+                        f"(node {number}, {widget}). Put it into its models folder, or name "
+                        f'another: --set "#{number}.{widget}=...".'
+                    )
         self.template = self.template or loaded
 
 
@@ -174,10 +190,16 @@ def _check(template: Template, request: Request) -> int:
     """Refuse a list that does not fit the template, before anything is queued; its length."""
     total = 0
     for entry, seed in request.each():
-        try:
+        with _line_of(entry):
             template.edits(entry, seed)
-        except BatchError as error:
-            where = f"Line {entry.line} ({entry.prompt[:40]!r})"
-            raise BatchError(f"{where}: {error}") from error
         total += 1
     return total
+
+
+@contextlib.contextmanager
+def _line_of(entry: Entry) -> Iterator[None]:
+    """Errors within name the line of the entry."""
+    try:
+        yield
+    except BatchError as error:
+        raise BatchError(f"Line {entry.line} ({entry.prompt[:40]!r}): {error}") from error

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import HostError
-from .widgets import widget_layout
+from .widgets import widget_layout, widget_specs
 
 Json = dict[str, Any]
 Prompt = dict[str, Json]
+# Of other lists a node may take more than it shows; of these, what is not listed is not there.
+MODEL_FILES = (
+    ".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl", ".onnx",
+)  # fmt: skip
 
 
 def set_widgets(workflow: Json, object_info: dict[str, Json], kind: str, **values: Any) -> Json:
@@ -66,6 +71,20 @@ def upstream(prompt: Prompt, end: str) -> set[str]:
 def consumers(prompt: Prompt, number: str) -> list[str]:
     """The nodes that take an output of node `number`."""
     return [other for other, node in prompt.items() if number in _sources(node)]
+
+
+def missing_files(prompt: Prompt, info: dict[str, Json]) -> Iterator[tuple[str, str, str]]:
+    """(node id, widget, file) of each model file that a run needs and the server does not list."""
+    outputs = [n for n, node in prompt.items() if info[node["class_type"]].get("output_node")]
+    needed = {number for output in outputs for number in upstream(prompt, output)}
+    for number, node in prompt.items():
+        if number not in needed:
+            continue
+        for widget, spec in widget_specs(info[node["class_type"]], node["inputs"]).items():
+            file = node["inputs"].get(widget)
+            named = isinstance(file, str) and file.lower().endswith(MODEL_FILES)
+            if named and spec.kind == "COMBO" and file not in spec.choices:
+                yield number, widget, file
 
 
 def _sources(node: Json) -> set[str]:

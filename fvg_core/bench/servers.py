@@ -71,7 +71,11 @@ class Server:
             oldest = ".".join(map(str, OLDEST))
             raise HostError(f"{self.url} is ComfyUI {self.version}; {oldest} or newer is needed.")
         if self._accept is not None:
-            self._accept(await self.remote.object_info())
+            info = await self.remote.object_info()
+            try:
+                self._accept(info)
+            except HostError as error:
+                raise HostError(f"{self.url}: {error}") from error
         waiting = [item for items in await self.remote.queue() for item in items]
         past = (await self.remote.recent(LOOKED_BACK)).values()
         jobs = [*waiting, *(entry["prompt"] for entry in past if entry.get("prompt"))]
