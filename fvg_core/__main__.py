@@ -133,6 +133,12 @@ def main() -> None:
     prompts_dir = typer.Option(None, help="With --suite: its prompt files, in your copy.")
     dimensions = typer.Option([], "--dimension", help="With --suite: only this one.")
     retries = typer.Option(2, min=0, help="How often a failed run is tried again.")
+    job_timeout = typer.Option(
+        None,
+        metavar="MINUTES",
+        help="How long a job may run without a step before it is stopped.",
+        show_default="120, or 20 times that server's longest run",
+    )
     several = typer.Option(1, min=1, max=64, help="Wordings of the first frame for each line.")
     mode = typer.Option("fvg", help="fvg, or without anchors: t2v, upsampled (prompts).")
     interleave = typer.Option(False, "--interleave", help="Video after video, not in phases.")
@@ -158,6 +164,7 @@ def main() -> None:
         prompts_dir: Path | None = prompts_dir,
         dimensions: list[str] = dimensions,
         retries: int = retries,
+        job_timeout: float | None = job_timeout,
         variations: int = several,
         mode: str = mode,
         interleave: bool = interleave,

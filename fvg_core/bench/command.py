@@ -65,6 +65,7 @@ class Arguments:
     prompts_dir: Path | None
     dimensions: list[str]
     retries: int
+    job_timeout: float | None
     variations: int
     mode: str
     interleave: bool
@@ -93,6 +94,10 @@ class Arguments:
             raise BatchError(f"--stop-after {self.stop_after!r} is unknown; expected anchors.")
         if self.stop_after and (self.anchors or self.choices):
             raise BatchError("--stop-after anchors draws them; --anchors and --choices use them.")
+        if self.job_timeout is not None and not self.job_timeout > 0:
+            raise BatchError(
+                f"--job-timeout {self.job_timeout:g} would stop every job; expected minutes."
+            )
         if self.ray is None and self.ray_workers is not None:
             raise BatchError("--ray-workers says how many --ray starts; name the cluster there.")
 
@@ -131,6 +136,7 @@ def command(given: Arguments) -> int:
     """Run the command; the exit status."""
     given.check()
     assert given.template is not None
+    minutes = given.job_timeout
     with contextlib.ExitStack() as stack:
         entries = given.entries(stack)
         request = Request(
@@ -143,7 +149,7 @@ def command(given: Arguments) -> int:
             given.prompt_to,
             given.variations,
             given.mode,
-            Patience(retries=given.retries),
+            Patience(retries=given.retries, quiet_s=minutes and minutes * 60),
             given.pictures(),
             given.interleave,
             given.stop_after,

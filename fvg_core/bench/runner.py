@@ -24,6 +24,7 @@ AHEAD = 2  # jobs on a server at once, so that it never waits for us
 MOST_LOSSES = 5  # times a server may forget the same job
 LONGEST_BACKOFF_S = 300.0
 LOOK_S = 0.2  # between looks whether any server is there
+QUIET_S, QUIET_RUNS = 7200.0, 20  # a job hangs after so long, and so many of the longest runs
 
 
 class Report(Protocol):
@@ -45,7 +46,8 @@ class Patience:
     """`retries` of a failed job, the first after `backoff_s`, then twice as long each time.
 
     `gone_s`: how long all servers may be away before the batch gives up. A server is sick after
-    `sick_after` different works in a row that failed there, and gets none for `sick_s`.
+    `sick_after` different works in a row that failed there, and gets none for `sick_s`. `quiet_s`:
+    how long a job may run without a step; None: two hours, or 20 times its server's longest run.
     """
 
     retries: int = 2
@@ -53,6 +55,7 @@ class Patience:
     gone_s: float = 1800.0
     sick_after: int = 10
     sick_s: float = 300.0
+    quiet_s: float | None = None
 
 
 class Runner:
@@ -136,9 +139,10 @@ class Runner:
                 return
             job.placed.add(server.name)
             await server.place(job.work, name)
-            entry = await server.end_of(name)
+            entry = await server.end_of(name, self._quiet_s(server))
             raise_failure(entry)
             seconds = _run_seconds(entry) or time.monotonic() - started
+            server.longest_s = max(server.longest_s, seconds)
             await self._fetch(server, job, Result(name, entry["outputs"], frozenset(), seconds))
         except UnreachableError:
             raise
@@ -152,6 +156,10 @@ class Runner:
             server.sick = False
             self.pool.finished(job)
             self.report.finished(job.work, self.pool.skipped)
+
+    def _quiet_s(self, server: Server) -> float:
+        usual = max(QUIET_S, QUIET_RUNS * server.longest_s)
+        return usual if self.patience.quiet_s is None else self.patience.quiet_s
 
     def _failed(self, server: Server, job: Job, error: HostError) -> None:
         """Again, if it may be the server's fault, or a matter of chance; else it is set aside."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from ..errors import FVGError, HostError
 from .remote import RemoteComfy
@@ -17,6 +19,7 @@ MARK = "fvg_batch"  # in the extra data of our jobs: the batch they belong to
 OLDEST = (0, 20, 1)  # the oldest ComfyUI the pack was run on
 LOOKED_BACK = 64  # history entries read for results that an earlier run did not fetch
 SILENCE_S = 5.0  # how long to trust a silent websocket
+STOPPING_S = 60.0  # how long an interrupted job may take to end
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # between looks for a server that is away
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
@@ -31,10 +34,12 @@ class Server:
     `name` is its first address, which stays where `url` changes. `known` are prompt ids of this
     batch that it has already; `own` waits for jobs among them, and `near` for jobs that would find
     on its disk what an earlier phase has made. `failing` are keys of the works that failed since
-    the last that did not; after many of them it is `sick`.
+    the last that did not; after many of them it is `sick`. `longest_s` is its longest run.
     `accept` is given its node types, and raises where it lacks what the batch needs. `where`
     tells the address that the server of a name has by now; it may take seconds.
     """
+
+    hung: ClassVar[set[str]] = set()  # jobs of this process that no interruption ended
 
     def __init__(
         self,
@@ -54,8 +59,10 @@ class Server:
         self.failing: set[str] = set()
         self.alive = self.sick = False
         self.recovering = asyncio.Lock()
+        self.longest_s = 0.0
         self._uploaded: set[str] = set()
         self._ended: dict[str, asyncio.Event] = {}
+        self._moved: dict[str, float] = {}  # when a running job's last step was heard of
 
     async def greet(self) -> None:
         """Ask who it is and what it has of ours; HostError if it is not a ComfyUI to use."""
@@ -76,9 +83,11 @@ class Server:
                 self._accept(info)
             except HostError as error:
                 raise HostError(f"{self.url}: {error}") from error
-        waiting = [item for items in await self.remote.queue() for item in items]
+        running, pending = await self.remote.queue()
+        if any(item[1] in self.hung for item in running):
+            raise HostError(f"{self.url} still runs a job that hangs. Restart that ComfyUI.")
         past = (await self.remote.recent(LOOKED_BACK)).values()
-        jobs = [*waiting, *(entry["prompt"] for entry in past if entry.get("prompt"))]
+        jobs = [*running, *pending, *(entry["prompt"] for entry in past if entry.get("prompt"))]
         self.known = {job[1] for job in jobs if is_ours(job, self.batch_id)}
         self._uploaded.clear()
         self.alive = True
@@ -104,15 +113,23 @@ class Server:
             )
         self.known.add(prompt_id)
 
-    async def end_of(self, prompt_id: str) -> Json:
-        """The history entry of a placed job, once it has one; ForgottenError if it never will."""
+    async def end_of(self, prompt_id: str, quiet_s: float = math.inf) -> Json:
+        """The history entry of a placed job, once it has one; ForgottenError if it never will.
+
+        A job that has run for `quiet_s` since its last step is stopped: a HostError.
+        """
         ended = self._ended.setdefault(prompt_id, asyncio.Event())
         pause = 0.05
         try:
             while True:
                 if entry := await self.remote.history(prompt_id):
                     return entry
-                if not await self._has(prompt_id):
+                running, pending = await self.remote.queue()
+                if any(item[1] == prompt_id for item in running):
+                    now = time.monotonic()
+                    if now - self._moved.setdefault(prompt_id, now) > quiet_s:
+                        await self._stop(prompt_id, quiet_s)
+                elif not any(item[1] == prompt_id for item in pending):
                     if entry := await self.remote.history(prompt_id):
                         return entry
                     raise ForgottenError(f"{self.url} forgot a job; was it restarted?")
@@ -123,9 +140,21 @@ class Server:
                     await _wait(ended, pause)
         finally:
             del self._ended[prompt_id]
+            self._moved.pop(prompt_id, None)
 
-    async def _has(self, prompt_id: str) -> bool:
-        return any(item[1] == prompt_id for items in await self.remote.queue() for item in items)
+    async def _stop(self, prompt_id: str, quiet_s: float) -> NoReturn:
+        """End a job that hangs; where that fails the server is away until the job is gone."""
+        why = f"It ran for {quiet_s / 60:.3g} minutes at {self.url} without a step"
+        await self.remote.interrupt(prompt_id)
+        started = time.monotonic()
+        while any(item[1] == prompt_id for item in (await self.remote.queue())[0]):
+            if time.monotonic() - started > STOPPING_S:
+                self.hung.add(prompt_id)
+                self.alive = False
+                await self.remove_ours()  # what waits there would wait for ever
+                raise HostError(f"{why}, and could not be interrupted. Restart that ComfyUI.")
+            await asyncio.sleep(min(1.0, STOPPING_S))
+        raise HostError(f"{why}, and was interrupted. --job-timeout sets how long it may.")
 
     async def failed_before(self, prompt_id: str) -> bool:
         """Whether the server remembers that this job failed."""
@@ -153,6 +182,7 @@ class Server:
     def _heard(self, prompt_id: str, event: Event, step: Callable[[str, str], None]) -> None:
         if prompt_id not in self._ended:
             return
+        self._moved[prompt_id] = time.monotonic()
         if event.kind == "progress":
             step(self.url, f"{event.value:.0f}/{event.maximum:.0f}")
         if event.kind in ENDS or (event.kind == "executing" and event.node is None):

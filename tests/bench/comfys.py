@@ -51,6 +51,7 @@ class Comfy:
         self.fate, self.said, self.stops, self.takes_s = fate, said, stops, takes_s
         self.away = False
         self.tried: list[int] = []
+        self.sockets: list[web.WebSocketResponse] = []
         self.running: list[Any] = []
         self.pending: list[Any] = []
         self.past: dict[str, Any] = {}
@@ -128,8 +129,16 @@ class Comfy:
         await socket.prepare(request)
         for text in self.said:
             await socket.send_str(text)
-        await socket.close()
+        self.sockets.append(socket)
+        async for _ in socket:
+            pass
         return socket
+
+    async def tell(self, kind: str, **data: Any) -> None:
+        """Say it of the running job."""
+        data["prompt_id"] = self.running[0][1]
+        for socket in self.sockets:
+            await socket.send_json({"type": kind, "data": data})
 
 
 def drive(

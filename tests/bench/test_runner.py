@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from comfys import DONE, FAILED, HUNG, REFUSED, Comfy, drive
+from comfys import DONE, FAILED, HUNG, REFUSED, Comfy, drive, works
 
 from fvg_core.bench.progress import Progress
 from fvg_core.bench.prompt_list import Entry
@@ -16,7 +16,7 @@ from fvg_core.bench.runner import MOST_LOSSES, Patience, Runner, _said
 from fvg_core.bench.servers import Server
 from fvg_core.bench.store import Store
 from fvg_core.bench.template import Work
-from fvg_core.errors import BatchError
+from fvg_core.errors import BatchError, HostError
 
 
 @pytest.fixture
@@ -163,6 +163,76 @@ def test_one_work_that_fails_again_and_again_is_no_sign_of_a_sick_server(tmp_pat
     comfy = Comfy(lambda number: FAILED)
     assert drive(tmp_path, 1, comfy, patience=patience) == (0, 1)
     assert len(comfy.tried) == 21
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_hangs_is_interrupted_and_tried_again(tmp_path: Path):
+    comfy = Comfy(lambda number: HUNG if len(comfy.tried) == 1 else DONE)
+    assert drive(tmp_path, 3, comfy, patience=Patience(backoff_s=0.01, quiet_s=0.5)) == (3, 0)
+    assert sorted(comfy.tried) == [0, 0, 1, 2]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_makes_steps_does_not_hang(tmp_path: Path):
+    comfy = Comfy(lambda number: HUNG)
+
+    async def steps() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+            await comfy.tell("progress", value=1, max=2)
+        comfy.end(comfy.running.pop(), None)
+
+    patience = Patience(retries=0, quiet_s=1)
+    assert drive(tmp_path, 1, comfy, patience=patience, meanwhile=steps) == (1, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_goes_on_with_a_job_that_hangs_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its jobs go to the others, also those that waited; it joins when the job is gone."""
+    monkeypatch.setattr("fvg_core.bench.servers.STOPPING_S", 0.2)
+    hanging = Comfy(lambda number: HUNG, stops=False)
+    comfy = Comfy(takes_s=0.3)
+    patience = Patience(backoff_s=0.01, quiet_s=0.5)
+    assert drive(tmp_path / "both", 20, hanging, comfy, patience=patience) == (20, 0)
+    assert len(hanging.running) == 1
+    assert not hanging.pending
+
+    alone = Comfy(lambda number: HUNG, stops=False)
+    patience = Patience(backoff_s=0.01, quiet_s=0.5, gone_s=1)
+    with pytest.raises(BatchError, match="No server answered and was in order"):
+        drive(tmp_path / "one", 3, alone, patience=patience)
+
+
+def test_a_job_that_hangs_keeps_its_server_from_the_next_phase_too(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("fvg_core.bench.servers.STOPPING_S", 0.2)
+    name = "5b0c4d0e-7a3f-4a53-9a5e-0123456789ab"
+
+    async def meet() -> None:
+        async with Comfy(lambda number: HUNG, stops=False) as comfy:
+            first, second = Server(comfy.url, "first"), Server(comfy.url, "second")
+            async with first.remote, second.remote:
+                await first.place(works(1)[0], name)
+                with pytest.raises(HostError, match="could not be interrupted"):
+                    await first.end_of(name, 0.1)
+                with pytest.raises(HostError, match="still runs a job that hangs"):
+                    await second.greet()
+                comfy.end(comfy.running.pop(), None)
+                await second.greet()
+
+    asyncio.run(meet())
+
+
+def test_a_slow_server_may_take_many_times_its_longest_run(tmp_path: Path):
+    with Store(tmp_path) as store:
+        server = Server("http://127.0.0.1:9", store.id)
+        usual = Runner(iter(()), [server], store, Progress(0, ""), Patience())
+        asked = Runner(iter(()), [server], store, Progress(0, ""), Patience(quiet_s=60))
+    assert usual._quiet_s(server) == 7200
+    server.longest_s = 3600
+    assert usual._quiet_s(server) == 20 * 3600
+    assert asked._quiet_s(server) == 60
 
 
 def test_half_a_character_in_a_text_of_the_server_is_kept_as_an_escape(tmp_path: Path):
