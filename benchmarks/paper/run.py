@@ -47,6 +47,7 @@ from fvg_core.tiny.words import Prompt
 # What lays out the page; everything else in this folder makes rows.
 PAGE = ("__main__.py", "goals.py", "pictures.py", "tables.py")
 HERE = Path(__file__).parent
+SPACE = 1000  # seeds of an item
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Item:
 
     @property
     def seed(self) -> int:
-        return 1000 * self.index + CATEGORIES.index(self.category)
+        """The first of SPACE seeds of its own: those of candidates count up."""
+        return SPACE * (self.index * len(CATEGORIES) + CATEGORIES.index(self.category))
 
     @property
     def words(self) -> Words:
@@ -152,7 +154,7 @@ def judge_ways(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row
 def judge_spread(client: ComfyClient, item: Item, plan: Plan, folder: Path) -> Row:
     """The sets of Tables 4 and 5 on one prompt."""
     file = upload_frame(client, item)
-    seed = 500_000 + 100 * item.seed
+    seed = spread.FROM + item.seed
     graph = spread.spread_graph(item.words, item.scene, file, seed, plan.repeats)
     videos = spread.gather(make(client, graph))
     return {"prompt": item.words.original, **spread.row_of(videos, scored(videos, item.scene))}

@@ -30,6 +30,7 @@ SEEDS, WORDINGS, WHOLE, NOISE, ANCHORS = (
 )
 SETS = (SEEDS, WORDINGS, WHOLE, NOISE, ANCHORS)
 T2V_STEPS = 50
+FROM = 10**9  # its seeds, far from those of the other tables
 # T2V over seeds against FVG over anchors; Table 5 of the paper, Wan 2.2 5B.
 PAPER = dict(
     zip(

@@ -31,6 +31,7 @@ from fvg_core.tiny.scorer import RIGHT
 from fvg_core.tiny.words import Actor, Prompt
 
 STEPS = (50, 15)
+REWRITER = "FVGFirstFramePromptRewriter"
 WORDS = Words("a red ball spins", "a red ball spins on a gray background", "a red ball spins.")
 
 
@@ -186,6 +187,34 @@ def test_the_graph_has_one_video_for_each_way_and_number_of_steps():
         assert (model["class_type"] == "LoraLoaderModelOnly") == way.lora
     assert nodes["raw/5x2"]["inputs"]["prompt"] == WORDS.original
     assert nodes["rewritten/5x2"]["inputs"]["prompt"] == ["rewriter", 0]
+
+
+def noises(nodes: dict) -> set[int]:
+    """Every seed of a graph; those of candidates count up."""
+    given = [node["inputs"] for node in nodes.values() if node["class_type"] != REWRITER]
+    return {
+        inputs["seed"] + i
+        for inputs in given
+        if "seed" in inputs
+        for i in range(inputs.get("candidates", 1))
+    }
+
+
+def test_no_two_prompts_share_a_noise():
+    """Of the tables, of Tables 4 and 5, and of the clock, also where many are asked for."""
+    seen: dict[int, str] = {}
+    for item in run.items(20):
+        graphs = {
+            "ways": ways_graph(WORDS, "frame.png", item.seed, run.FULL.seeds, cells((15,))),
+            "spread": spread.spread_graph(
+                WORDS, item.scene, "frame.png", spread.FROM + item.seed, run.FULL.repeats
+            ),
+        }
+        for plan, graph in graphs.items():
+            for noise in noises(graph.nodes):
+                mine = f"{plan} {item.category} {item.index}"
+                assert seen.setdefault(noise, mine) == mine
+    assert not seen.keys() & set(range(cost.FROM, cost.FROM + 1000))
 
 
 def test_a_clocked_video_asks_the_rewriter_only_where_its_way_does():
