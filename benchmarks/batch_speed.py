@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.batch_check import manifest
 from benchmarks.batch_runs import Client, Kills, captions, run, servers
-from benchmarks.figures import Figure, ratios, summarise
+from benchmarks.figures import BRACKETS, Figure, ratios, summarise
 from dev.host import PACK, Install
 from fvg_core.backbones import MODELS
 from fvg_core.backbones.table import counted
@@ -135,7 +135,7 @@ def rows(found: Json) -> Iterator[str]:
 
     short, long = found["lines"]["short"], found["lines"]["long"]
     yield from (
-        f"Batches of {found['prompts']} prompts, in turns; medians, quartiles and number of runs.",
+        f"Batches of {found['prompts']} prompts, in turns; medians, {BRACKETS}.",
         "",
         "| | |",
         "|---|---|",

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.figures import Figure, summarise
+from benchmarks.figures import BRACKETS, Figure, summarise
 from benchmarks.gpu_bundle import about_bundle, bundle, stand_in
 
 PACK = Path(__file__).resolve().parents[1]
@@ -122,7 +122,7 @@ def page(record: dict[str, Any]) -> str:
         f"# Sampling at real sizes, {record['date']}",
         "",
         f"{record['machine']}. Random weights, guidance on (two evaluations a step), euler. Median "
-        "seconds a step with quartiles; peak of allocated GPU memory.",
+        f"seconds a step, {BRACKETS}; peak of allocated GPU memory.",
         "",
     ]
     return "\n".join([*lines, *(line for case in record["cases"] for line in _section(case))])

@@ -1,4 +1,4 @@
-"""Figures from repeated measurements: medians with quartiles, and ratios of neighbours in time."""
+"""Figures from repeated measurements: medians with their spread, ratios of neighbours in time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+ENOUGH = 8  # values for quartiles: those of three leave out the least and the greatest
+BRACKETS = (
+    f"in brackets the quartiles, of fewer than {ENOUGH} values the least and the greatest, and the "
+    "number of values"
+)
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A median, its quartiles and the number of values."""
+    """A median, its spread as `BRACKETS` says, and the number of values."""
 
     median: float
     low: float
@@ -25,8 +31,8 @@ def summarise(values: Sequence[float]) -> Figure:
     """The figure of `values`; at least one."""
     if not values:
         raise ValueError("there is nothing to summarise.")
-    if len(values) == 1:
-        return Figure(values[0], values[0], values[0], 1)
+    if len(values) < ENOUGH:
+        return Figure(statistics.median(values), min(values), max(values), len(values))
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return Figure(middle, low, high, len(values))
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure
+from benchmarks.figures import BRACKETS, Figure
 
 RESULTS = Path(__file__).parent / "results"
 WRAPPER_GOAL, LOAD_GOAL_S, WARM_GOAL_S = 1.01, 0.050, 60.0
@@ -54,8 +54,7 @@ def preamble(results: dict[str, Any]) -> list[str]:
         f"torch {machine['torch']}, ComfyUI {machine['comfyui']}. "
         f"Load average at the start: {machine['load_average']}.",
         "",
-        "Medians; in brackets quartiles and the number of values. Ratios are of neighbours in "
-        "time, taken in turns in one run.",
+        f"Medians; {BRACKETS}. Ratios are of neighbours in time, taken in turns in one run.",
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from benchmarks.figures import ratios, summarise
+from benchmarks.figures import BRACKETS, ratios, summarise
 from benchmarks.paper.graphs import Graph, ways_graph
 from benchmarks.paper.tables import counted
 from benchmarks.paper.ways import FEW, FVG, IMAGE_SAMPLING, T2V, Cell, Words, key
@@ -70,7 +70,8 @@ def markdown(cost: dict[str, Any]) -> str:
         "",
         f"Operations counted by `torch.utils.flop_counter` on the models in ComfyUI, guidance "
         f"included; seconds from the prompt to the saved frames, {counted(len(slow), 'pair')} in "
-        f"turn. {FVG}: rewriter, one anchor of {IMAGE_SAMPLING['steps']} steps, {FEW} video steps. "
+        f"turn: medians, {BRACKETS}. {FVG}: rewriter, one anchor of {IMAGE_SAMPLING['steps']} "
+        f"steps, {FEW} video steps. "
         "The rewriter is `rules`, which asks no model: its time is in the seconds, and it has no "
         "operations to count.",
         "",

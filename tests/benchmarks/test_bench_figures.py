@@ -14,9 +14,15 @@ values = st.lists(st.integers(1, 10**6), min_size=1, max_size=30)
 
 
 def test_median_and_quartiles():
-    assert summarise([5, 1, 4, 2, 3]) == Figure(3, 2, 4, 5)
+    assert summarise([9, 5, 1, 4, 8, 2, 7, 3, 6]) == Figure(5, 3, 7, 9)
+    assert summarise([1, 2, 3, 4, 5, 6, 7, 8]).text(1) == "4.5 (2.8 to 6.2, n=8)"
+
+
+def test_of_few_values_the_least_and_the_greatest_are_told():
     assert summarise([7]) == Figure(7, 7, 7, 1)
-    assert summarise([1, 2, 3, 4]).text(1) == "2.5 (1.8 to 3.2, n=4)"
+    assert summarise([5, 1, 4, 2, 3]) == Figure(3, 1, 5, 5)
+    pairs = ratios([1.164, 0.982, 1.343], [1, 1, 1])  # quartiles: 1.07 to 1.25
+    assert pairs.text(2) == "1.16 (0.98 to 1.34, n=3)"
 
 
 def test_nothing_is_no_figure():
@@ -25,7 +31,7 @@ def test_nothing_is_no_figure():
 
 
 @given(values)
-def test_quartiles_enclose_the_median(values):
+def test_the_spread_encloses_the_median(values):
     figure = summarise(values)
     assert min(values) <= figure.low <= figure.median <= figure.high <= max(values)
 

@@ -323,3 +323,4 @@ def test_costs_add_up():
     seconds = {"T2V/50": [4.0, 4.0], "FVG/15": [2.0, 2.0]}
     page = cost.markdown({"flops of one call": PARTS, "seconds": seconds})
     assert "2.00 (2.00 to 2.00, n=2) (paper: 2.1)" in page
+    assert "of fewer than 8 values the least and the greatest" in page
