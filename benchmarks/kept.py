@@ -18,13 +18,15 @@ SOURCES = (".py", ".txt")  # the rewriter's words and instructions are text
 
 
 def made_with(machine: dict[str, Any], own: Iterable[str]) -> dict[str, Any]:
-    """What changes rows beside settings. machine: as `describe` gives it; own: sources of the
-    benchmark itself, by their paths in the pack."""
+    """What changes rows, or the seconds beside them, apart from settings. machine: as `describe`
+    gives it; own: sources of the benchmark itself, by their paths in the pack."""
     return {
         "weights": weight_hashes(WEIGHTS),
         "code": code_hash(PACK, [*MAKERS, *own]),
         "comfyui": machine["comfyui"],
         "torch": machine["torch"],
+        "cpu": machine["cpu"],
+        "gpu": machine["gpu"],
     }
 
 

@@ -70,7 +70,8 @@ def begin(done: Path, head: dict, known: list[dict]) -> None:
 
 
 def test_rows_of_other_weights_are_not_gone_on_with(tmp_path):
-    done, head = tmp_path / "options.jsonl", options.head_of({"comfyui": "0.30.0", "torch": "2.10"})
+    machine = {"comfyui": "0.30.0", "torch": "2.10", "cpu": "a fast one", "gpu": None}
+    done, head = tmp_path / "options.jsonl", options.head_of(machine)
     known = [{"index": i, **row} for i, row in enumerate(rows([0.1, 0.2]))]
     begin(done, head, known)
     todo = dict(enumerate(options.scenes(2, seed=0)))
@@ -78,7 +79,8 @@ def test_rows_of_other_weights_are_not_gone_on_with(tmp_path):
     with pytest.raises(BatchError, match=r"options\.jsonl was begun with another weights: "):
         options.measure(None, done, todo, options.VARIANTS, {**head, "weights": {"other": "1"}})
     begin(done, known[0], known[1:])  # no head
-    with pytest.raises(BatchError, match="another weights, code, comfyui, torch, sampling, seeds"):
+    made = "weights, code, comfyui, torch, cpu, sampling, seeds"
+    with pytest.raises(BatchError, match=f"another {made}"):
         options.measure(None, done, todo, options.VARIANTS, head)
 
 

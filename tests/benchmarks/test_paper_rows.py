@@ -19,7 +19,7 @@ from dev.recipe import weight_hashes
 from fvg_core.categories import CATEGORIES
 from fvg_core.errors import BatchError
 
-MACHINE = {"comfyui": "0.30.0", "torch": "2.10.0+cpu"}
+MACHINE = {"comfyui": "0.30.0", "torch": "2.10.0+cpu", "cpu": "a fast one", "gpu": None}
 HEAD = run.head_of(run.QUICK, MACHINE)
 
 
@@ -123,7 +123,8 @@ def pack(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "other", ["plan", "weights", "code", "comfyui", "torch", "sampling", "image_sampling"]
+    "other",
+    ["plan", "weights", "code", "comfyui", "torch", "cpu", "gpu", "sampling", "image_sampling"],
 )
 def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, pack, monkeypatch, other):
     """What a run before kept is taken, and refused once anything it was made with has changed."""
@@ -154,7 +155,8 @@ def test_rows_and_costs_of_another_make_are_not_mixed(tmp_path, pack, monkeypatc
             known(path, head)
     assert ways.read_bytes() == before
     costs.write_text('{"seconds": {}}')  # of no known make
-    with pytest.raises(BatchError, match="another plan, weights, code, comfyui, torch, sampling"):
+    made = "plan, weights, code, comfyui, torch, cpu, (gpu, )?sampling"
+    with pytest.raises(BatchError, match=f"another {made}"):
         run.known_cost(None, costs, plan, head)
 
 
