@@ -61,8 +61,8 @@ def page(found: dict[str, Any], record: dict[str, Any], plan: run.Plan) -> str:
         f"{tables.counted(plan.prompts, 'held-out prompt')} of each category x "
         f"{tables.counted(plan.seeds, 'seed')}, through ComfyUI {record['machine']['comfyui']}, "
         f"commit `{record['commit']}`. Mean score ± 95% over prompts (Student's t, seeds averaged "
-        f"within a prompt; none for fewer than {tables.LEAST} prompts). This is "
-        "a tiny world: 64 x 64 pixels, models of a few million parameters.",
+        f"within a prompt; none for fewer than {tables.LEAST} prompts, nor where all score alike). "
+        "This is a tiny world: 64 x 64 pixels, models of a few million parameters.",
         "",
     ]
     parts = [

@@ -32,6 +32,7 @@ Row = dict[str, Any]
 # Mean, and half of the 95% interval: nan where there are too few prompts for one.
 Interval = tuple[float, float]
 LEAST = 5  # prompts of a category for an interval
+UNSEEN = 3  # over n: how often what n videos never showed may still happen
 
 MAIN = (T2V, UPSAMPLED, CONTROL, FVG, TRUE)
 
@@ -65,16 +66,41 @@ def average(by_category: dict[str, np.ndarray]) -> Interval:
     return mean, float(half)
 
 
-def against(rows: list[Row], cell: str, base: str) -> Interval:
-    """Paired difference of a cell from another over the same prompts, averaged like `average`."""
+def unseen(found: Interval, videos: int) -> Interval:
+    """A mean paired difference with what so many videos may not have shown.
+
+    What none of n showed may still happen in 3 / n of them (the rule of three, 95%: Hanley and
+    Lippman-Hand, JAMA 249, 1743, 1983), and a score is lost by 1 at most. Added to the half-width
+    of what was seen as errors are, in quadrature: with the larger of both alone a loss at the
+    limit of `goals` would be called none in up to one run of eight.
+    """
+    mean, half = found
+    return mean, float(np.hypot(half, UNSEEN / videos))
+
+
+def videos(rows: list[Row], cell: str) -> int:
+    """How many videos of a cell were scored."""
+    return sum(len(row["scores"][cell]) for row in rows)
+
+
+def against(rows: list[Row], cell: str, base: str, share: float = 1.0) -> Interval:
+    """Paired difference of a cell from a share of another over the same prompts, averaged like
+    `average`, with what was not seen."""
     mine, theirs = values(rows, cell), values(rows, base)
-    return average({c: mine[c] - theirs[c] for c in mine})
+    return unseen(average({c: mine[c] - share * theirs[c] for c in mine}), videos(rows, cell))
 
 
 def relative(rows: list[Row], cell: str, base: str) -> str:
     """The same as a share of the base's average."""
     whole = average(values(rows, base))[0]
     return f"{100 * against(rows, cell, base)[0] / whole:+.1f}%" if whole else "undefined"
+
+
+def difference(rows: list[Row], cell: str, base: str) -> tuple[str, str]:
+    """Both as a page shows them: nothing for a cell against itself."""
+    if cell == base:
+        return "", ""
+    return shown(against(rows, cell, base), "+"), relative(rows, cell, base)
 
 
 def markdown(rows: list[Row], steps: tuple[int, ...]) -> str:
@@ -115,8 +141,8 @@ def _table(rows: list[Row], title: str, cells: list[Cell], base: Cell) -> str:
         cell = key((way, n))
         found = values(rows, cell)
         columns = [shown(interval(found[c])) for c in present]
-        columns += [shown(average(found)), shown(against(rows, cell, under), "+")]
-        lines.append(f"| {way} | {n} | {' | '.join(columns)} | {relative(rows, cell, under)} |")
+        columns += [shown(average(found)), *difference(rows, cell, under)]
+        lines.append(f"| {way} | {n} | {' | '.join(columns)} |")
     return "\n".join([*lines, ""])
 
 
@@ -167,8 +193,7 @@ def _change(rows: list[Row], steps: tuple[int, ...], most: int) -> list[str]:
     for way in (w for w in MAIN if most in WAYS[w].steps):
         for n in (n for n in WAYS[way].steps if n in steps and n != most):
             cells = key((way, n)), key((way, most))
-            difference = shown(against(rows, *cells), "+")
-            lines.append(f"| {way} | {n} | {difference} | {relative(rows, *cells)} |")
+            lines.append(f"| {way} | {n} | {' | '.join(difference(rows, *cells))} |")
     return [*lines, ""]
 
 
@@ -178,9 +203,10 @@ def text_of(sample: Sequence[float]) -> str:
 
 
 def shown(value: Interval, sign: str = "") -> str:
-    """'0.500 ± 0.100', or the mean alone."""
+    """'0.500 ± 0.100', or the mean alone: for few prompts, and where all score alike, which is no
+    certainty."""
     mean, half = value
-    return f"{mean:{sign}.3f}" + ("" if np.isnan(half) else f" ± {half:.3f}")
+    return f"{mean:{sign}.3f}" + (f" ± {half:.3f}" if half >= 0.0005 else "")
 
 
 def counted(number: int, thing: str) -> str:

@@ -20,6 +20,7 @@ from benchmarks.paper.tables import (
     interval,
     markdown,
     text_of,
+    unseen,
     values,
 )
 from benchmarks.paper.ways import ALL_STEPS, FVG, NOISED, T2V, WAYS, Words, cells, key, table1
@@ -91,14 +92,54 @@ CROSSES = "cannot be said: the interval crosses"
 
 def test_goals_are_met_missed_or_left_open():
     assert len(goals.GOALS) == 4
-    assert holds(rows(fvg=0.8)) == ["yes", "yes", "yes", "yes"]
+    # That 70 videos lose nothing does not say that less than 2% of all do.
+    assert holds(rows(fvg=0.8)) == ["yes", "yes", CROSSES, "yes"]
     # 0.6 to 0.8 over 0.4 to 0.6 is 40% more: too near to 42%; and just as much as upsampled.
-    assert holds(rows(fvg=0.6)) == [CROSSES, CROSSES, "yes", "yes"]
-    assert holds(rows(fvg=0.5)) == ["no", "no", "yes", "yes"]
+    assert holds(rows(fvg=0.6)) == [CROSSES, CROSSES, CROSSES, "yes"]
+    assert holds(rows(fvg=0.5)) == ["no", "no", CROSSES, "yes"]
     worse = rows(fvg=0.8)
     for row in worse:
         row["scores"] |= {"FVG/15": [0.5], "T2V/15": row["scores"]["T2V/50"]}
     assert holds(worse)[2:] == ["no", "no"]
+
+
+def losing(rng: np.random.Generator, prompts: int, seeds: int, right: float, lost: float):
+    """Rows in which FVG's videos are right or wrong, and a share of the right ones is lost with
+    fewer steps."""
+    most = rng.random((7 * prompts, seeds)) < right
+    few = most & (rng.random(most.shape) >= lost)
+    return [
+        {"category": CATEGORIES[i % 7], "scores": {"FVG/50": a.tolist(), "FVG/15": b.tolist()}}
+        for i, (a, b) in enumerate(zip(most, few, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(("prompts", "seeds"), [(10, 1), (16, 3)], ids=["70", "336"])
+@pytest.mark.parametrize("right", [0.53, 0.75])
+def test_a_loss_at_the_limit_is_seldom_called_none(prompts, seeds, right):
+    """2% of the videos are lost, and all of them whole: many runs see none or one."""
+    rng = np.random.default_rng(0)
+    (goal,) = (g for g in goals.GOALS if "2% at most" in g.says)
+    found = [goals.margin(losing(rng, prompts, seeds, right, 0.02), goal) for _ in range(500)]
+    assert np.mean([goals.verdict(margin) == "yes" for margin in found]) <= 0.06
+
+
+def test_no_loss_in_many_videos_is_none():
+    rng = np.random.default_rng(0)
+    (goal,) = (g for g in goals.GOALS if "2% at most" in g.says)
+    margins = {n: goals.margin(losing(rng, n, 3, 0.75, 0.0), goal) for n in (3, 5, 16)}
+    said = {n: goals.verdict(margin) for n, margin in margins.items()}
+    assert said == {3: "cannot be said: too few prompts", 5: CROSSES, 16: "yes"}
+
+
+def test_scores_that_are_alike_are_not_certain():
+    """What n videos never showed may still happen in 3 / n of them."""
+    found = rows(5)
+    assert against(found, "FVG/15", "FVG/50") == pytest.approx((0, 3 / 70))
+    (line,) = [x for x in goals.markdown(found).splitlines() if "2% at most" in x]
+    assert "| +0.000 ± 0.043 | +0.0% | +0.014 ± 0.043 |" in line
+    assert "± 0.000" not in goals.markdown(found) + markdown(found, STEPS)
+    assert unseen((0.1, 0.4), 10) == pytest.approx((0.1, 0.5))
 
 
 def test_goals_need_their_rows_and_enough_prompts():
@@ -111,7 +152,7 @@ def test_goals_need_their_rows_and_enough_prompts():
 
 def test_a_margin_is_seen_beside_the_difference():
     (line,) = [x for x in goals.markdown(rows(fvg=0.8)).splitlines() if "42%" in x]
-    assert "| +0.400 ± 0.000 | +80.0% | +0.190 ± 0.0" in line  # .9 - 1.42 x .5
+    assert "| +0.400 ± 0.043 | +80.0% | +0.190 ± 0.0" in line  # .9 - 1.42 x .5
 
 
 def test_the_page_begins_with_the_goals():
@@ -138,7 +179,7 @@ def test_paired_differences_do_not_see_how_prompts_differ():
     found = rows()
     mean, half = against(found, "FVG/15", "T2V/50")
     assert mean == pytest.approx(0.2)
-    assert half == pytest.approx(0, abs=1e-9)
+    assert half == pytest.approx(3 / 70)
     assert average(values(found, "FVG/15"))[1] > 0.01
 
 
@@ -147,12 +188,12 @@ def test_the_page_has_every_way_and_the_change_with_steps(tmp_path):
     for way, steps in cells(STEPS):
         assert f"| {way} | {steps} |" in page
     assert "| FVG | 15 | " in page
-    assert "| T2V | 50 | 0.750 ± 0.000 | 0.500 ± " in page
-    assert "+0.200 ± 0.000 | +40.0% |" in page.split("## Table 1")[0]  # .7 over .5
+    assert "| T2V | 50 | 0.750 | 0.500 ± " in page
+    assert "+0.200 ± 0.043 | +40.0% |" in page.split("## Table 1")[0]  # .7 over .5
     assert f"- {CATEGORIES[0]}: 4 of 5" in page
     changed = page.split("## Table 7")[1]
-    assert "| T2V | 15 | -0.100 ± 0.000 | -20.0% |" in changed
-    assert "| FVG | 15 | +0.000 ± 0.000 | +0.0% |" in changed
+    assert "| T2V | 15 | -0.100 ± 0.043 | -20.0% |" in changed
+    assert "| FVG | 15 | +0.000 ± 0.043 | +0.0% |" in changed
     assert all(way in changed for way in MAIN)
     assert "raw caption" not in changed  # made at 15 steps only
     assert change(rows(), STEPS)["T2V"] == pytest.approx({50: 0, 15: -100 * 0.1 / 0.5})
