@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.paper.tables import UNSEEN, Interval, Row, against, difference, shown
+from benchmarks.paper.tables import UNSEEN, UPSAMPLING, Interval, Row, against, difference, shown
 from benchmarks.paper.ways import ALL_STEPS, CONTROL, FEW, FVG, T2V, UPSAMPLED, Cell, key
 
 MANY = max(ALL_STEPS)
@@ -62,7 +62,7 @@ def markdown(rows: list[Row]) -> str:
         "*Difference*: paired over prompts. *Beyond the goal*: the same from the value that the "
         "goal asks for, positive where it holds; it decides. What none of n videos showed may "
         f"still happen in {UNSEEN}/n of them (the rule of three): no interval of a difference is "
-        "narrower than that.",
+        f"narrower than that. {UPSAMPLING}",
         "",
         "| goal | difference | relative | beyond the goal | holds |",
         "|---|---|---|---|---|",

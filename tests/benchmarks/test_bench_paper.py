@@ -170,6 +170,12 @@ def test_fvg_is_held_against_the_lora_without_an_anchor():
     assert f"+0.000 ± 0.043 | {CROSSES} |" in line
 
 
+def test_what_upsampling_cannot_gain_is_told_at_its_row_and_its_goal():
+    of_row = markdown(rows(), STEPS).split("## Table 1")[0]
+    for part in (goals.markdown(rows()), of_row):
+        assert "adds the ground, its texture and the plainest words, which no score here" in part
+
+
 def test_the_way_that_does_best_without_the_lora_is_named():
     found = rows()
     for row in found:
