@@ -13,11 +13,12 @@ _SQUARE = {"width": SIZE, "height": SIZE}
 
 class Graph:
     """A prompt for the server as it grows. `nodes` is sent; `saves` are the nodes that keep the
-    frames of a name's videos, one after the other."""
+    frames of a name's videos, one after the other, and `stills` those that keep one of each."""
 
     def __init__(self, words: Words, anchor_file: str) -> None:
         self.nodes: dict[str, Any] = {}
         self.saves: dict[str, str] = {}
+        self.stills: dict[str, str] = {}
         self.words = words
         self.model, self.image, self.clip, self.vae = (
             [self.add("world", "FVGTinyWorldLoader")[0], i] for i in range(4)
@@ -72,6 +73,11 @@ class Graph:
         anchor: Link | None = None, text: Link | None = None,
     ) -> None:  # fmt: skip
         """`count` videos by a way, saved under a name. anchor, text: in place of the way's own."""
+        if way.held == "still":
+            held = self.anchors(way.anchor, seed, count)
+            saved = self.add(f"{name}/save", "SaveImage", images=held, filename_prefix="paper")
+            self.stills[name] = saved[0]
+            return
         model = self.lora if way.lora else self.model
         if way.anchor:
             picture = anchor or self.anchors(way.anchor, seed, count)

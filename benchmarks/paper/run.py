@@ -111,9 +111,9 @@ def upload_frame(client: ComfyClient, item: Item) -> str:
 def make(client: ComfyClient, graph: Graph) -> dict[str, np.ndarray]:
     """Run a graph. Returns by save the videos, uint8 [N, F, H, W, 3]."""
     result = client.run(graph.nodes)
-    return {
-        name: read_videos(client.fetch(result.files(node)[0])) for name, node in graph.saves.items()
-    }
+    files = lambda node: [client.fetch(file) for file in result.files(node)]
+    moving = {name: read_videos(files(node)[0]) for name, node in graph.saves.items()}
+    return moving | {name: held_still(files(node)) for name, node in graph.stills.items()}
 
 
 def read_videos(data: bytes) -> np.ndarray:
@@ -121,6 +121,12 @@ def read_videos(data: bytes) -> np.ndarray:
     pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
     frames = np.stack([np.array(page.convert("RGB")) for page in pages])
     return frames.reshape(-1, FRAMES, SIZE, SIZE, 3)
+
+
+def held_still(pictures: Sequence[bytes]) -> np.ndarray:
+    """Videos [N, F, H, W, 3] of which every frame is the picture."""
+    frames = np.stack([np.array(Image.open(io.BytesIO(p)).convert("RGB")) for p in pictures])
+    return frames[:, None].repeat(FRAMES, axis=1)
 
 
 def scored(videos: dict[str, np.ndarray], scene: Scene) -> dict[str, list[float]]:

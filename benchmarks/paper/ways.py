@@ -28,19 +28,20 @@ FEW = 15  # steps of an anchored video (section 5.3)
 class Way:
     """anchor: None, 'true' (the drawn first frame), 'rewritten' or 'raw' (generated from the
     rewritten or the original prompt). words: of `Words`, what the video model is told. held: how
-    the anchor gets into the video."""
+    the anchor gets into the video; still: it is every frame, and no video model is asked."""
 
     anchor: str | None = None
     lora: bool = False
     words: str = "original"
     steps: tuple[int, ...] = ALL_STEPS
-    held: Literal["injected", "shared time", "noised"] = "injected"
+    held: Literal["injected", "shared time", "noised", "still"] = "injected"
 
 
 T2V, UPSAMPLED, CONTROL = "T2V", "T2V, upsampled prompt", "T2V + LoRA, no anchor"
 FVG, TRUE = "FVG", "FVG, true anchor"
 NO_LORA, SHARED, NOISED = "no LoRA", "no LoRA, one shared timestep", "no LoRA, noised anchor"
 RAW, MOTION, NO_TEXT = "FVG, raw caption", "FVG, motion-only video prompt", "true anchor, no text"
+STILL, TRUE_STILL = "generated frame held still", "true frame held still"
 WAYS = {
     T2V: Way(),
     UPSAMPLED: Way(words="upsampled"),
@@ -53,6 +54,8 @@ WAYS = {
     NOISED: Way("true", steps=(FEW,), held="noised"),
     RAW: Way("raw", True, steps=(FEW,)),
     MOTION: Way("rewritten", True, "motion", (FEW,)),
+    STILL: Way("rewritten", steps=(0,), held="still"),
+    TRUE_STILL: Way("true", steps=(0,), held="still"),
 }
 
 Cell = tuple[str, int]  # of WAYS, steps
@@ -64,8 +67,8 @@ def key(cell: Cell) -> str:
 
 
 def cells(steps: tuple[int, ...]) -> list[Cell]:
-    """Every way with those of its numbers of steps that are to be made."""
-    return [(name, n) for name, way in WAYS.items() for n in way.steps if n in steps]
+    """Every way with those of its numbers of steps that are to be made, and what takes none."""
+    return [(name, n) for name, way in WAYS.items() for n in way.steps if n in (*steps, 0)]
 
 
 def table1(steps: tuple[int, ...]) -> list[Cell]:

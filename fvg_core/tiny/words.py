@@ -47,6 +47,8 @@ SIDES: dict[str, tuple[int, int]] = {
     "below": (0, 1),
 }
 MEETINGS = ("pushes", "meets", "knocks away")
+# Categories of which no score asks for motion: what drifts is not judged, a still picture is right.
+STATIC = ("consistent_attr", "spatial_relationships", "generative_numeracy")
 MOST = 5  # objects of a scene
 _HELD_OUT_SHARE = 0.1
 

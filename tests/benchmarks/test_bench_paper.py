@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from benchmarks.paper import cost, goals, pictures, run, spread
@@ -30,6 +32,7 @@ from benchmarks.paper.ways import (
     NOISED,
     SHARED,
     T2V,
+    TRUE_STILL,
     WAYS,
     Words,
     cells,
@@ -39,9 +42,10 @@ from benchmarks.paper.ways import (
 from fvg_core.categories import CATEGORIES
 from fvg_core.prompts import rewrite
 from fvg_core.tiny.captions import motion_text, prompt_spans, text
+from fvg_core.tiny.render import FRAMES, SIZE, render
 from fvg_core.tiny.scenes import sample_scene
 from fvg_core.tiny.scorer import RIGHT
-from fvg_core.tiny.words import Actor, Prompt
+from fvg_core.tiny.words import STATIC, Actor, Prompt
 
 STEPS = (50, 15)
 REWRITER = "FVGFirstFramePromptRewriter"
@@ -236,6 +240,38 @@ def test_the_page_has_every_way_and_the_change_with_steps(tmp_path):
     assert all(p.stat().st_size > 5000 for p in drawn)
 
 
+def test_table_2_is_told_in_two_halves():
+    """FVG is ahead where a picture does, and not where something must happen."""
+    found = rows()
+    for row in found:
+        static = row["category"] in STATIC
+        row["scores"] |= {"FVG/15": [0.9 if static else 0.2], f"{TRUE_STILL}/0": [float(static)]}
+    part = markdown(found, STEPS).split("## Table 2 in two")[1].split("##")[0]
+    assert "never moves earns 0.429 on average" in part
+    assert "has 1.000 in consistent_attr, spatial_relationships, generative_numeracy, where" in part
+    assert "and 0.000 in the others" in part
+    (line,) = [x for x in part.splitlines() if x.startswith("| FVG | 15 ")]
+    cells = line.split(" | ")[2:]
+    assert [cell.split(" ± ")[0] for cell in cells] == ["0.900", "+0.400", "0.200", "-0.300"]
+    (line,) = [x for x in part.splitlines() if x.startswith("| T2V | 50 | 0.500 ± ")]
+    assert line.split(" | ")[3].strip() == ""  # nothing against itself
+
+
+def png(picture: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_frame_held_still_earns_the_static_categories():
+    for item in run.items(2):
+        first = render([item.scene], [0])[0, 0].numpy()
+        (video,) = run.held_still([png(first)])
+        assert video.shape == (FRAMES, SIZE, SIZE, 3)
+        assert (video == first).all()
+        assert run.scored({"": [video]}, item.scene) == {"": [float(item.category in STATIC)]}
+
+
 def test_the_graph_has_one_video_for_each_way_and_number_of_steps():
     wanted = cells(ALL_STEPS)
     assert set(wanted) == {(w, n) for w, way in WAYS.items() for n in way.steps}
@@ -243,6 +279,11 @@ def test_the_graph_has_one_video_for_each_way_and_number_of_steps():
     nodes = graph.nodes
     for name, steps in wanted:
         way = WAYS[name]
+        if way.held == "still":  # the very anchors of FVG, and no sampler
+            assert nodes[graph.stills[key((name, steps))]]["inputs"]["images"][0] == (
+                f"{way.anchor}/5x2"
+            )
+            continue
         decode = nodes[nodes[graph.saves[key((name, steps))]]["inputs"]["images"][0]]
         sampler = nodes[decode["inputs"]["samples"][0]]["inputs"]
         assert (sampler["steps"], sampler["seed"]) == (steps, 5)
