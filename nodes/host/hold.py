@@ -6,8 +6,9 @@ Three wrappers on the MODEL turn that into the paper's rule (section 4.2):
 OUTER_SAMPLE     takes the mask away from the host, whose own inpainting would noise the anchors
                  again, and puts the anchors into the final latent bit for bit, also where another
                  sampler goes on from it (Wan 2.2's two experts wired by hand);
-APPLY_MODEL      swaps the anchors in and replaces the prediction at them, in fp32, so that caches
-                 and solvers see a model that already knows them;
+APPLY_MODEL      swaps the anchors in and replaces the prediction at them, in the solver's numbers
+                 (fp32, of some packs float64), so that caches and solvers see a model that already
+                 knows them;
 DIFFUSION_MODEL  gives every frame its own timestep, which cannot pass through apply_model.
 
 Where a MODEL asks for it (`negative_without_anchor`), the negative branch of guidance is shown no
@@ -197,11 +198,11 @@ def _apply_model(
     run: _Run | None = transformer_options.get(_KEY)
     if run is None:
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
-    plan = run.window(x, transformer_options)
+    plan = run.window(x, transformer_options).to(x)  # some packs' solvers work in float64
     given = hybrid(run.shown(plan, transformer_options), x)
     x0 = executor(given, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     # A hybrid of its own: in a step that EasyCache skips, it writes into what it was given.
-    return hold_x0(plan, hybrid(plan, x), x0)
+    return hold_x0(plan, hybrid(plan, x), x0.to(x))
 
 
 def _diffusion_model(executor, x, timestep, *args, **kwargs):

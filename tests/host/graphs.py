@@ -107,6 +107,15 @@ class Builder:
         }
         return self._sampled("KSampler", latent_image=self.latent, **inputs)
 
+    def sample_custom(self, *, sampler: list, steps: int = 4) -> list:
+        """With a SAMPLER of one's own."""
+        schedule = {"scheduler": "simple", "steps": steps, "denoise": 1.0}
+        sigmas = [self.add("BasicScheduler", model=self.model, **schedule), 0]
+        return self._sampled(
+            "SamplerCustom", latent_image=self.latent, add_noise=True, noise_seed=1, cfg=5.0,
+            sampler=sampler, sigmas=sigmas,
+        )  # fmt: skip
+
     def _sampled(self, class_type: str, **inputs: Any) -> list:
         return [
             self.add(

@@ -7,7 +7,7 @@ the final pin: the pin alone would make any comparison of the result pass.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -52,10 +52,14 @@ class Runner:
 
     def finish(self, graph: Builder, *, stock: bool = False, **sampling) -> Outcome:
         """Sample the graph's model and latent behind a probe."""
+        return self.watch(graph, Builder.sample_stock if stock else Builder.sample, **sampling)
+
+    def watch(self, graph: Builder, sample: Callable[..., list], **sampling) -> Outcome:
+        """The same by a method of Builder."""
         probe, clean, final = self.name(), self.name(), self.name()
         graph.save(graph.latent, clean)
         graph.wrap("FVGProbe", name=probe)
-        graph.save(graph.sample_stock(**sampling) if stock else graph.sample(**sampling), final)
+        graph.save(sample(graph, **sampling), final)
         self.run(graph)
         record = load_file(self.comfy.output / f"{probe}.safetensors")
         calls = [{} for key in record if key.startswith("branch")]
@@ -87,7 +91,7 @@ def check(outcome: Outcome, anchors: Sequence[int], drift: float = DRIFT) -> Non
                     torch.testing.assert_close(call["x"][row, :, i], expected, rtol=0, atol=1e-6)
                     assert t[row, i] == 0
                 else:
-                    torch.testing.assert_close(t[row, i], call["sigma"][0] * 1000)
+                    torch.testing.assert_close(t[row, i], call["sigma"][0].to(t) * 1000)
     assert branches == {0, 1}  # conditional and unconditional
     _check_latents(outcome, anchors, drift)
 
@@ -143,6 +147,17 @@ def test_every_sampler_of_the_host(runner, client):
 def test_stock_ksampler(runner, sampler):
     outcome = runner.finish(_anchored(), stock=True, sampler_name=sampler)
     check(outcome, [0], EXTRAPOLATED_DRIFT if sampler in EXTRAPOLATES else DRIFT)
+
+
+def test_a_solver_that_works_in_float64(runner):
+    """Those of other packs do. The model is asked with the same clean bits, and the frame is kept
+    as exactly; the rest is what float32 gives, but for rounding."""
+    graph = _anchored()
+    double = [graph.add("FVGDoubleEuler"), 0]
+    outcome = runner.watch(graph, Builder.sample_custom, sampler=double)
+    check(outcome, [0])
+    single = runner.finish(_anchored(), stock=True).final
+    assert (outcome.final - single).abs().max() <= 1e-3 * single.abs().max()
 
 
 @pytest.mark.parametrize(

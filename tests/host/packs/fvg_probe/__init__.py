@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import comfy.samplers
 import folder_paths
 import torch
 from comfy import model_management
 from comfy.clip_vision import Output
+from comfy.k_diffusion.sampling import sample_euler
 from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import ComfyExtension, io
 from safetensors.torch import save_file
@@ -200,9 +202,26 @@ class RandomClipVision(io.ComfyNode):
         return io.NodeOutput(out)
 
 
+class DoubleEuler(io.ComfyNode):
+    """A solver that works in float64 throughout, as those of some packs do."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="FVGDoubleEuler", outputs=[io.Sampler.Output()])
+
+    @classmethod
+    def execute(cls):
+        def sample(model, x, sigmas, **kwargs):
+            return sample_euler(model, x.double(), sigmas.double(), **kwargs)
+
+        return io.NodeOutput(comfy.samplers.KSAMPLER(sample))
+
+
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [Probe, Mutation, ReferenceEuler, RandomLatent, RandomClipVision]
+        return [
+            Probe, Mutation, ReferenceEuler, RandomLatent, RandomClipVision, DoubleEuler,
+        ]  # fmt: skip
 
 
 async def comfy_entrypoint():
