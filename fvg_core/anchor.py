@@ -85,6 +85,12 @@ class AnchorPlan:
         """The plan with no anchors in some rows of the batch: rows [B], true for those."""
         return AnchorPlan(self.clean, self.mask.masked_fill(rows.view(-1, 1, 1, 1, 1), 1))
 
+    def held(self, rows: Tensor) -> AnchorPlan:
+        """The plan for `hold_x0` where some rows were shown the plan `without` its anchors: there
+        the prediction of a softened one is whole, and only clean ones are left to hold."""
+        whole = rows.view(-1, 1, 1, 1, 1) & (self.mask > 0)
+        return AnchorPlan(self.clean, self.mask.masked_fill(whole, 1))
+
     def to(self, like: Tensor) -> AnchorPlan:
         return AnchorPlan(self.clean.to(like), self.mask.to(like))
 

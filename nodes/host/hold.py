@@ -70,9 +70,18 @@ class _Run:
         """What the model is shown of a plan of `window`: without the anchors of some prompts."""
         if not self.unanchored:
             return plan
+        return plan.without(self._unshown(plan, transformer_options))
+
+    def held(self, plan: AnchorPlan, transformer_options: dict) -> AnchorPlan:
+        """What its prediction is held by."""
+        if not self.unanchored:
+            return plan
+        return plan.held(self._unshown(plan, transformer_options))
+
+    def _unshown(self, plan: AnchorPlan, transformer_options: dict) -> Tensor:
+        """The rows [B] of a plan that are sampled as if there were no anchors."""
         prompts = torch.tensor([p in self.unanchored for p in transformer_options["uuids"]])
-        rows = prompts.repeat_interleave(len(plan.mask) // len(prompts))
-        return plan.without(rows.to(plan.mask.device))
+        return prompts.repeat_interleave(len(plan.mask) // len(prompts)).to(plan.mask.device)
 
 
 def anchored_model(model):
@@ -201,8 +210,9 @@ def _apply_model(
     plan = run.window(x, transformer_options).to(x)  # some packs' solvers work in float64
     given = hybrid(run.shown(plan, transformer_options), x)
     x0 = executor(given, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    held = run.held(plan, transformer_options)
     # A hybrid of its own: in a step that EasyCache skips, it writes into what it was given.
-    return hold_x0(plan, hybrid(plan, x), x0.to(x))
+    return hold_x0(held, hybrid(held, x), x0.to(x))
 
 
 def _diffusion_model(executor, x, timestep, *args, **kwargs):

@@ -148,6 +148,25 @@ def test_rows_without_anchors_are_what_they_would_be_in_an_empty_plan():
     assert (plan.mask[:, :, [0, 2]] == 0).all()
 
 
+@given(SHAPES, SEEDS, st.floats(0, 0.95), st.floats(0.05, 1))
+def test_a_model_that_knows_the_clip_is_heard_in_rows_without_anchors(shape, seed, noise, sigma):
+    """Its velocity leads from any noise to the clip; every row's x0 must then be the clip, whether
+    it was shown the anchor, softened or clean, or not."""
+    z0, eps = normal((2, *shape), seed)
+    plan = AnchorPlan.empty(*shape).with_anchor(0, z0[:, :, :1], noise)
+    unshown = torch.arange(shape[0]) % 2 == 0
+    s = torch.full((shape[0],), sigma)
+    x = add_noise(z0, eps, s)
+    given_x = hybrid(plan.without(unshown), x)
+    v = eps - z0
+    v[~unshown, :, 0] *= noise > 0  # at a clean frame there is no noise to lead away from
+    x0 = given_x - sigma * v
+    held = plan.held(unshown)
+    torch.testing.assert_close(hold_x0(held, hybrid(held, x), x0), z0, rtol=1e-4, atol=1e-5)
+    assert torch.equal(held.mask[~unshown], plan.mask[~unshown])
+    assert torch.equal(held.mask == 0, plan.mask == 0)
+
+
 def test_to_follows_another_tensor():
     plan = AnchorPlan.empty(1, 1, 2, 1, 1).to(torch.zeros(1, dtype=torch.float64))
     assert plan.clean.dtype == plan.mask.dtype == torch.float64

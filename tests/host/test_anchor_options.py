@@ -130,6 +130,18 @@ def test_a_softened_anchor(runner):
     assert (outcome.final - outcome.clean)[:, :, 0].abs().mean() < outcome.clean[:, :, 0].std()
 
 
+@pytest.mark.parametrize("wrapped", ["", "after the injector"])
+def test_a_model_that_knows_the_video_makes_it_with_a_softened_anchor(runner, wrapped):
+    """What the negative branch predicts of that frame is whole: it was shown no part of it."""
+    graph = world(anchor_noise=0.2, wrapped=wrapped)
+    graph.wrap("FVGOracle", latent=graph.latent)
+    video, final = runner.name(), runner.name()
+    graph.save(graph.latent, video)
+    graph.save(graph.sample(), final)
+    runner.run(graph)
+    torch.testing.assert_close(runner.latent(final), runner.latent(video), rtol=0, atol=1e-4)
+
+
 def test_step_cache_and_context_windows(runner):
     graph = world(wrapped="")
     cache = {"reuse_threshold": 0.4, "start_percent": 0.1, "end_percent": 0.95, "verbose": False}

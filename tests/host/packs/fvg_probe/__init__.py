@@ -202,6 +202,30 @@ class RandomClipVision(io.ComfyNode):
         return io.NodeOutput(out)
 
 
+class Oracle(io.ComfyNode):
+    """A MODEL that knows the video: any noise, and any share of it, leads to this LATENT."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FVGOracle",
+            inputs=[io.Model.Input("model"), io.Latent.Input("latent")],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model, latent):
+        model = model.clone()
+        video = model.model.process_latent_in(latent["samples"].clone())
+
+        def velocity(executor, x, timestep, *args, **kwargs):
+            sigma = (timestep / 1000).clamp(min=1e-9)  # a clean frame is the video's already
+            return (x - video.to(x)) / sigma[:, None, :, None, None]
+
+        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "oracle", velocity)
+        return io.NodeOutput(model)
+
+
 class DoubleEuler(io.ComfyNode):
     """A solver that works in float64 throughout, as those of some packs do."""
 
@@ -220,7 +244,7 @@ class DoubleEuler(io.ComfyNode):
 class Extension(ComfyExtension):
     async def get_node_list(self):
         return [
-            Probe, Mutation, ReferenceEuler, RandomLatent, RandomClipVision, DoubleEuler,
+            Probe, Mutation, ReferenceEuler, RandomLatent, RandomClipVision, Oracle, DoubleEuler,
         ]  # fmt: skip
 
 
