@@ -32,6 +32,7 @@ from .models import spec_of, takes_pictures
 
 _KEY = "fvg_anchors"
 _UNANCHORED = "fvg_negative_without_anchor"
+_BESIDE = ("time_dim_concat", "context_latents")  # WanPhantomSubjectToVideo, Bernini Conditioning
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def _outer_sample(
         return executor(noise, latent_image, sampler, sigmas, None, *rest, **kwargs)
     guider = executor.class_obj
     _check_channels(guider.model_patcher, latent_image)
+    _check_prompts(guider)
     device = guider.model_patcher.load_device
     raw = AnchorPlan(latent_image.to(device), denoise_mask[:, :1].to(device))
     normalised = guider.model_patcher.model.process_latent_in(raw.clean.float())
@@ -190,6 +192,19 @@ def _check_channels(model, latent: Tensor) -> None:
             f"the latent has {latent.shape[1]} channels, but the MODEL ({spec.name}) takes "
             f"{spec.latent_channels}. Connect this MODEL and its VAE to the Anchor Latent Injector "
             "that makes the latent."
+        )
+
+
+def _check_prompts(guider) -> None:
+    """Raises ModelMismatchError for prompts with pictures that the host lays beside the frames: it
+    would spread the frames' timesteps over all of them (comfy/ldm/wan/model.py, repeat_e)."""
+    prompts = [prompt for prompts in guider.conds.values() for prompt in prompts]
+    if any(prompt.get(name) is not None for prompt in prompts for name in _BESIDE):
+        raise ModelMismatchError(
+            "a prompt brings pictures of its own (from WanPhantomSubjectToVideo or Bernini "
+            "Conditioning), which ComfyUI lays beside the frames of the video: the timesteps that "
+            "tell an anchor from the rest would fall on the wrong ones. Connect prompts without "
+            "such pictures, or a latent without an anchor."
         )
 
 

@@ -15,6 +15,8 @@ import torch
 from graphs import LATENT_FRAMES, Builder
 from safetensors.torch import load_file
 
+from fvg_core.bench.client import RunError
+
 pytestmark = pytest.mark.host
 
 # They stop at sigma_min instead of 0 and return the noisy state there: every frame, anchored or
@@ -158,6 +160,22 @@ def test_a_solver_that_works_in_float64(runner):
     check(outcome, [0])
     single = runner.finish(_anchored(), stock=True).final
     assert (outcome.final - single).abs().max() <= 1e-3 * single.abs().max()
+
+
+@pytest.mark.parametrize("node", ["WanPhantomSubjectToVideo", "BerniniConditioning"])
+def test_prompts_with_frames_of_their_own_are_refused(runner, node):
+    """The host lays them beside the video's, and would spread the frames' timesteps over both."""
+    graph = _anchored()
+    size = {"width": 64, "height": 64, "length": 17, "batch_size": 1}
+    pictures = {"images": graph.pictures()}
+    if node == "BerniniConditioning":
+        pictures = {"reference_images.reference_image_0": graph.pictures()}
+    made = graph.add(
+        node, positive=graph.positive, negative=graph.negative, vae=graph.vae, **size, **pictures
+    )
+    graph.positive, graph.negative = [made, 0], [made, 1]
+    with pytest.raises(RunError, match="pictures of its own"):
+        runner.finish(graph)
 
 
 @pytest.mark.parametrize(
