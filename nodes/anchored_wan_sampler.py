@@ -99,8 +99,8 @@ class AnchoredWanSampler(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     optional=True,
-                    tooltip="Guidance scale of low_noise_model (Wan's own: 3, and cfg 4). Not used "
-                    "without it.",
+                    tooltip="Guidance scale of low_noise_model. 0: the MODEL's own, by its "
+                    "authors: 3 for T2V A14B, 3.5 for I2V A14B. Not used without it.",
                 ),
                 io.Float.Input(
                     "boundary",
@@ -110,9 +110,9 @@ class AnchoredWanSampler(io.ComfyNode):
                     step=0.005,
                     optional=True,
                     advanced=True,
-                    tooltip="The sigma below which low_noise_model works. 0.875 is T2V A14B's (the "
-                    "high-noise expert while t is 875 or more), 0.9 is I2V A14B's. Not used "
-                    "without it.",
+                    tooltip="The sigma below which low_noise_model works. 0: the MODEL's own: "
+                    "0.875 for T2V A14B (the high-noise expert while t is 875 or more), 0.9 for "
+                    "I2V A14B. Not used without it.",
                 ),
             ],
             outputs=[io.Latent.Output(tooltip="The video, for VAE Decode.")],
@@ -138,15 +138,21 @@ class AnchoredWanSampler(io.ComfyNode):
         low_noise_cfg=WAN22_A14B.sampling.cfg_low_noise,
         boundary=WAN22_A14B.expert_boundary,
     ) -> io.NodeOutput:
-        cfg, shift, taken = host.own_settings(model, cfg, shift, pair=low_noise_model is not None)
-        if sigmas is None:
-            sigmas = host.schedule(model, scheduler, steps, shift)
-        low = None
-        if low_noise_model is not None:
+        pair = low_noise_model is not None
+        given = {"cfg": cfg, "shift": shift}
+        if pair:
             host.check_pair(model, low_noise_model)
+            given |= {"low_noise_cfg": low_noise_cfg, "boundary": boundary}
+        own, taken = host.own_settings(model, given, pair=pair)
+        if sigmas is None:
+            sigmas = host.schedule(model, scheduler, steps, own["shift"])
+        low = None
+        if pair:
             low_noise_model = host.same_pictures(model, low_noise_model)
             low_noise_model = host.same_options(model, low_noise_model)
-            low = host.LowNoiseExpert(host.anchored_model(low_noise_model), low_noise_cfg, boundary)
+            low = host.LowNoiseExpert(
+                host.anchored_model(low_noise_model), own["low_noise_cfg"], own["boundary"]
+            )
         anchored = low is not None and "noise_mask" in latent
         warning = host.lora_warning(low_noise_model) if anchored else None
         host.warn_on(cls.hidden.unique_id, warning, otherwise=taken)
@@ -157,7 +163,7 @@ class AnchoredWanSampler(io.ComfyNode):
                 negative,
                 latent,
                 seed=seed,
-                cfg=cfg,
+                cfg=own["cfg"],
                 sampler_name=sampler_name,
                 sigmas=sigmas,
                 interval=GuidanceInterval.along(sigmas, guidance_start, guidance_end),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,15 +113,21 @@ def lora_warning(model) -> str | None:
     )
 
 
-def own_settings(model, cfg: float, shift: float, *, pair: bool) -> tuple[float, float, str | None]:
-    """cfg and shift, those that are 0 replaced by the MODEL's own; and what to say of that."""
-    row, taken = sampled_as(spec_of(model), pair=pair), {}
-    if not cfg:
-        cfg = taken["cfg"] = row.sampling.cfg
-    if not shift and row.sampling.shift:
-        shift = taken["shift"] = row.sampling.shift[0]
+def own_settings(
+    model, given: Mapping[str, float], *, pair: bool
+) -> tuple[dict[str, float], str | None]:
+    """The numbers `given` by name (cfg, shift, low_noise_cfg, boundary), those that are 0 replaced
+    by the MODEL's own; and what to say of that."""
+    row = sampled_as(spec_of(model), pair=pair)
+    own = {
+        "cfg": row.sampling.cfg,
+        "shift": row.sampling.shift[0] if row.sampling.shift else None,
+        "low_noise_cfg": row.sampling.cfg_low_noise or row.sampling.cfg,
+        "boundary": row.expert_boundary,
+    }
+    taken = {name: own[name] for name, value in given.items() if not value and own[name]}
     said = ", ".join(f"{name} {value:g}" for name, value in taken.items())
-    return cfg, shift, f"{said} (0 stands for that of {row.name})" if taken else None
+    return {**given, **taken}, f"{said} (0 stands for that of {row.name})" if taken else None
 
 
 def load_tiny_world():

@@ -120,7 +120,7 @@ def test_without_a_second_expert_its_settings_change_nothing(experts):
 
 
 def test_a_schedule_on_one_side_needs_one_expert(experts, other):
-    high, low = experts.pair(Pair(other), boundary=0.0)
+    high, low = experts.pair(Pair(other), boundary=0.005)
     assert (len(high.calls), len(low.calls)) == (6, 0)
     graph = Pair(other)
     late = [
