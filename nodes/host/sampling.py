@@ -64,7 +64,7 @@ def sample_video(
         comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")),
         samples,
         comfy.samplers.sampler_object(sampler_name),
-        sigmas,
+        sigmas.clone(),  # the host's uni_pc writes into it, and it may be another node's output
         denoise_mask=latent.get("noise_mask"),
         callback=_film_strip_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
