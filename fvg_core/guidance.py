@@ -34,7 +34,10 @@ class GuidanceInterval:
 
     @classmethod
     def along(cls, sigmas: Tensor, start: float, end: float) -> GuidanceInterval:
-        """The interval between two fractions (0 to 1) of a falling schedule [N + 1]."""
+        """The interval between two fractions (0 to 1) of a falling schedule [N + 1]; all of it for
+        an empty one, which has no step to guide."""
+        if not len(sigmas):
+            return cls()
 
         def at(fraction: float) -> float:
             position = fraction * (len(sigmas) - 1)

@@ -73,7 +73,8 @@ class ExpertsGuider(IntervalGuider):
         self.boundary = low.boundary
 
     def sample(self, noise, latent_image, sampler, sigmas, *args, **kwargs):
-        if not is_high_noise(float(sigmas[0]), self.boundary):
+        # The host gives the latent back where there is no step to make.
+        if not len(sigmas) or not is_high_noise(float(sigmas[0]), self.boundary):
             return self.low.sample(noise, latent_image, sampler, sigmas, *args, **kwargs)
         self._working: IntervalGuider = self
         given = (noise, latent_image, sampler, sigmas, *args)

@@ -58,3 +58,7 @@ def test_the_whole_schedule_is_guided_by_default() -> None:
     sigmas = linear_sigmas(15, 5.0)
     interval = GuidanceInterval.along(sigmas, 0.0, 1.0)
     assert [interval.scale(float(s), 3.0) for s in sigmas[:-1]] == [3.0] * 15
+
+
+def test_an_empty_schedule_has_no_step_to_guide() -> None:
+    assert GuidanceInterval.along(torch.empty(0), 0.25, 0.5) == GuidanceInterval()

@@ -24,3 +24,16 @@ def test_a_solver_that_writes_into_its_schedule_does_not_change_the_next_run(run
         graph.save(graph.sample(sigmas=sigmas, sampler_name="uni_pc", steps=steps), name)
     runner.run(graph)
     assert torch.equal(*map(runner.latent, names))
+
+
+def test_an_empty_schedule_gives_the_latent_back(runner):
+    """As the stock samplers do."""
+    graph, names = _anchored(), [runner.name() for _ in range(3)]
+    nothing = {"scheduler": "simple", "steps": 4, "denoise": 0.0}
+    sigmas = [graph.add("BasicScheduler", model=graph.model, **nothing), 0]
+    sampled = [graph.sample(sigmas=sigmas, **low) for low in ({}, {"low_noise_model": graph.model})]
+    for name, latent in zip(names, [graph.latent, *sampled], strict=True):
+        graph.save(latent, name)
+    runner.run(graph)
+    clean, *finals = map(runner.latent, names)
+    assert all(torch.equal(final, clean) for final in finals)
