@@ -104,15 +104,25 @@ def _diffusion_model(executor, x, timestep, *args, **kwargs):
     network = executor.class_obj
     if timestep.ndim == 1:
         return executor(x, timestep, *args, **kwargs)
-    if x.shape[2] % _PATCH:
-        raise ModelMismatchError(
-            f"the model was called with {x.shape[2]} latent frames, and {COGVIDEOX15.name} with "
-            "anchors takes an even number. Use context windows of an even number of latent frames "
-            "(length 1 + 4 x n with an odd n), or none."
-        )
+    _check_window(x.shape[2], _options(args, kwargs))
     tokens = token_times(timestep, _PATCH)
     with tokenwise(network.blocks, network.norm_out):
         return executor(x, flat_timesteps(tokens.amax(1), tokens), *args, **kwargs)
+
+
+def _check_window(count: int, options: dict) -> None:
+    """Raises ModelMismatchError for a context window, of `count` latent frames with those that the
+    host adds in front of it, that is not made of whole pairs of the clip."""
+    window = options.get("context_window")
+    frames = [*range(count)] if window is None else [*window.index_list]
+    pairs = [f // _PATCH * _PATCH + i for f in frames[::_PATCH] for i in range(_PATCH)]
+    if frames != pairs or len(frames) != count:
+        raise ModelMismatchError(
+            f"the context windows split pairs of latent frames, of which {COGVIDEOX15.name} makes "
+            "one token. Use Context Windows (Manual) with dim 2, causal_window_fix off, "
+            "context_schedule standard_static, and an even context_length and context_overlap "
+            "(latent frames there), or no context windows."
+        )
 
 
 def _options(args: tuple, kwargs: dict) -> dict:

@@ -225,15 +225,57 @@ def test_what_cannot_be_anchored_is_refused(runner):
     assert "Set anchor_noise to 0" in said(start(), anchor_noise=0.2)
     assert "32 input channels instead of 16" in said(start(in_channels=32))
     assert "CogVideoX 1.0" in said(start(patch_size_t=None, patch_bias=True))
-    graph = anchored(runner.comfy)
-    graph.wrap(
-        "WanContextWindowsManual", context_length=9, context_overlap=5,
-        context_schedule="standard_static", context_stride=1, closed_loop=False,
-        fuse_method="pyramid", freenoise=False, split_conds_to_windows=False,
-        retain_first_frame=False,
-    )  # fmt: skip
-    with pytest.raises(RunError, match="even number of latent frames"):
-        runner.finish(graph)
+
+
+def windowed(comfy, kind="ContextWindowsManual", length=17, **settings) -> Builder:
+    """An anchored graph in windows of 4 latent frames. Of a length of 17 it has 6, and of 33 10,
+    one of them in front."""
+    graph = anchored(comfy, length=length)
+    common = {
+        "context_length": 4, "context_overlap": 2, "context_schedule": "standard_static",
+        "context_stride": 1, "closed_loop": False, "fuse_method": "pyramid", "freenoise": False,
+        "split_conds_to_windows": False,
+    }  # fmt: skip
+    if kind == "ContextWindowsManual":
+        common |= {"dim": 2, "cond_retain_index_list": "", "latent_retain_index_list": ""}
+    graph.wrap(kind, **{**common, **settings})
+    return graph
+
+
+def test_context_windows_of_whole_pairs(runner):
+    graph = windowed(runner.comfy, causal_window_fix=False)
+    outcome = runner.finish(graph)
+    windows = {tuple(call["frames"].tolist()) for call in outcome.calls}
+    assert windows == {(0, 1, 2, 3), (2, 3, 4, 5)}
+    clean = in_front(outcome.clean)[:, :, :2]
+    for call in outcome.calls:
+        text, *times = call["t"].view(len(call["x"]), -1).unbind(1)
+        if call["frames"][0] == 0:
+            first, *times = times
+            assert (first == 0).all()
+            for given in call["x"][:, :, :2]:
+                torch.testing.assert_close(given, clean[0], rtol=0, atol=1e-6)
+        assert all((t == text).all() for t in times)
+    check_latents(outcome, [0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        # The frame that it puts before all windows but the first makes some of them odd.
+        {"kind": "WanContextWindowsManual", "context_length": 13, "retain_first_frame": False},
+        {"causal_window_fix": True},
+        {"causal_window_fix": False, "context_length": 3},
+        {"causal_window_fix": False, "context_overlap": 1, "length": 33},
+        {"causal_window_fix": False, "context_schedule": "standard_uniform", "length": 33},
+    ],
+)
+def test_context_windows_that_split_a_pair_are_refused_with_those_that_do_not(runner, settings):
+    with pytest.raises(RunError) as raised:
+        runner.finish(windowed(runner.comfy, **settings))
+    said = str(raised.value)
+    assert "Context Windows (Manual) with dim 2, causal_window_fix off" in said
+    assert "standard_static" in said
 
 
 def test_a_lora_is_trained_on_the_hosts_model_and_the_stock_loader_applies_it(runner, client):
