@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from graphs import Builder
 from test_hold import Runner, _anchored
 
 pytestmark = pytest.mark.host
@@ -37,3 +38,22 @@ def test_an_empty_schedule_gives_the_latent_back(runner):
     runner.run(graph)
     clean, *finals = map(runner.latent, names)
     assert all(torch.equal(final, clean) for final in finals)
+
+
+@pytest.mark.parametrize(("model_shift", "guided_steps"), [(None, 4), (12.0, 3)])
+def test_percent_ranges_are_measured_on_the_models_own_shift(runner, model_shift, guided_steps):
+    """The host's doing; the help page of the sampler says so, and how to have them on the run's."""
+    graph = Builder()
+    graph.world()
+    if model_shift:
+        graph.wrap("ModelSamplingSD3", shift=model_shift)
+    graph.inject(image=graph.pictures())
+    ranges = [
+        [graph.add("ConditioningSetTimestepRange", conditioning=c, start=start, end=end), 0]
+        for c, start, end in ((graph.positive, 0.0, 0.6), (graph.negative, 0.6, 1.0))
+    ]
+    both = graph.add("ConditioningCombine", conditioning_1=ranges[0], conditioning_2=ranges[1])
+    graph.positive = [both, 0]
+    calls = runner.finish(graph, shift=12.0, cfg=1.0).calls
+    first = calls[0]["context"][0]
+    assert sum(torch.equal(call["context"][0], first) for call in calls) == guided_steps
