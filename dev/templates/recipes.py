@@ -113,8 +113,8 @@ RECIPES = (
         name="fvg_wan22_5b",
         model="Wan 2.2 TI2V 5B",
         about="""
-The paper's best model, and the only one that needs **no LoRA**: Wan 2.2 TI2V 5B was trained with
-a clean first frame. 1280 x 704, 121 frames, 15 steps.
+The paper's best model, and the only text-to-video model that needs **no LoRA**: Wan 2.2 TI2V 5B
+was trained with a clean first frame. 1280 x 704, 121 frames, 15 steps.
 """,
         prompt="Two red cubes stand on a wooden table, to the left of a blue glass ball. The ball "
         "rolls slowly behind the cubes and stops at the edge of the table.",
