@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from safetensors import safe_open
 
@@ -103,12 +106,18 @@ def test_a_file_holds_half_precision_and_its_metadata(tmp_path):
         assert json.loads(file.metadata()["recipe"]) == {"steps": 3, "lr": [1e-3]}
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     export.save(path, {"w": torch.ones(2)}, {"recipe": "first"})
     before = path.read_bytes()
-    with pytest.raises(Exception):  # noqa: B017, PT011  (whatever the writer raises)
-        export.save(path, {"w": torch.zeros(2)}, {"recipe": object()})
+
+    def full_disk(tensors, file, metadata):
+        Path(file).write_bytes(before[: len(before) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        export.save(path, {"w": torch.zeros(2)}, {"recipe": "second"})
     assert path.read_bytes() == before
 
 
