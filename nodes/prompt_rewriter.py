@@ -12,9 +12,9 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..fvg_core.llm import DTYPES
 from ..fvg_core.prompts import (
-    BACKENDS,
     MODEL_BACKENDS,
     NO_STYLE,
+    RULES,
     VIDEO_PROMPTS,
     Edits,
     Options,
@@ -40,8 +40,8 @@ def _main_inputs() -> list:
         ),
         io.Combo.Input(
             "backend",
-            options=[*BACKENDS, *MODEL_BACKENDS],
-            default="rules",
+            options=[RULES, *MODEL_BACKENDS],
+            default=RULES,
             tooltip="Who rewrites. rules: grammar and word lists, no model, at once. clip: the "
             "language model at the input 'clip'. transformers: a folder in models/LLM. server: the "
             "chat server that this machine's owner has set up.",
@@ -206,7 +206,7 @@ class FirstFramePromptRewriter(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, backend=("rules",), language_model=("",), **more) -> str:
+    def fingerprint_inputs(cls, backend=(RULES,), language_model=("",), **more) -> str:
         """Another wording of an instruction file makes another text, and so does another model;
         and where the rules stood in for one, it is tried again."""
         told = [
@@ -225,7 +225,7 @@ class FirstFramePromptRewriter(io.ComfyNode):
         written = [r for each in made for r in each]
         as_asked = [_is_as_asked(r, backend[0], one) for r in written]
         host.note_settled(str(cls.hidden.unique_id), all(as_asked))
-        if backend[0] not in BACKENDS:  # a model may answer otherwise another time
+        if backend[0] != RULES:  # a model may answer otherwise another time
             texts = [[r.first_frame_prompt, r.video_prompt] for r in written]
             host.note_made(cls.hidden, json.dumps(texts))
         edits = Edits(one.get("edited", ""))
@@ -264,7 +264,7 @@ def _rewriting(backend: str, one: dict) -> Rewriting:
     opened = partial(host.open_model, backend, clip=one.get("clip"), folder=folder, dtype=dtype)
     return Rewriting(
         backend=backend,
-        open_model=None if backend in BACKENDS else opened,
+        open_model=None if backend == RULES else opened,
         options=Options(**options),
         instructions=host.rewriter_instructions(),
         folder=host.rewrites_folder(),

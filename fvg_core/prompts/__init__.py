@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..errors import PromptError
 from .edits import Edits, edit_key
 from .instructions import NO_STYLE, Instructions
 from .many import Rewriting, rewrite_many
 from .prompt import MAX_WORDS, require_prompt
 from .rules import RulesRewriter
-from .types import VIDEO_PROMPTS, Entity, Options, Report, Rewrite, Rewriter, Watch
+from .types import VIDEO_PROMPTS, Entity, Options, Report, Rewrite, Watch
 
 __all__ = [
-    "BACKENDS",
     "MAX_WORDS",
     "MODEL_BACKENDS",
     "NO_STYLE",
+    "RULES",
     "VIDEO_PROMPTS",
     "Edits",
     "Entity",
@@ -24,7 +21,6 @@ __all__ = [
     "Options",
     "Report",
     "Rewrite",
-    "Rewriter",
     "Rewriting",
     "Watch",
     "edit_key",
@@ -32,14 +28,11 @@ __all__ = [
     "rewrite_many",
 ]
 
-BACKENDS: dict[str, Callable[[], Rewriter]] = {"rules": RulesRewriter}
+RULES = "rules"
 MODEL_BACKENDS = ("clip", "transformers", "server")  # language models, opened by the caller
 
 
-def rewrite(prompt: str, backend: str = "rules", seed: int = 0) -> Rewrite:
+def rewrite(prompt: str, seed: int = 0) -> Rewrite:
     """Rewrite `prompt` without a language model; PromptError for what cannot be rewritten."""
-    if backend not in BACKENDS:
-        known = ", ".join(sorted(BACKENDS))
-        raise PromptError(f"Unknown rewriting backend {backend!r}. Choose one of: {known}.")
     require_prompt(prompt)
-    return BACKENDS[backend]().rewrite(prompt, seed)
+    return RulesRewriter().rewrite(prompt, seed)

@@ -28,9 +28,6 @@ class Edits:
     def __init__(self, widget: str) -> None:
         self._texts = _read(widget)
 
-    def __len__(self) -> int:
-        return len(self._texts)
-
     def applied(self, prompt: str, rewrite: Rewrite) -> tuple[Rewrite, bool]:
         """The rewrite with its edit, checked anew; and whether it has one."""
         text = self._texts.get(edit_key(prompt, rewrite), "").strip()

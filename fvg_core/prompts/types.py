@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 VIDEO_PROMPTS = ("original", "upsampled", "motion only")
 
@@ -95,12 +94,6 @@ class Options:
     attempts: int = 3
     rules_as_fallback: bool = False
     variations: int = 1
-
-
-class Rewriter(Protocol):
-    name: str
-
-    def rewrite(self, prompt: str, seed: int) -> Rewrite: ...
 
 
 @dataclass(frozen=True)
