@@ -1,4 +1,4 @@
-"""`python -m fvg_core train config.toml`, `python -m fvg_core rewrite --suite`: the commands."""
+"""`python -m fvg_core`: the commands models, convert, train, diagnose, rewrite and batch."""
 
 from __future__ import annotations
 
