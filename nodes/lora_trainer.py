@@ -36,8 +36,8 @@ def _main_inputs() -> list:
     return [
         io.Model.Input(
             "model",
-            tooltip="The text-to-video Wan model to train, from a loader of ComfyUI or the Tiny "
-            "World Loader. It stays as it is. LoRAs on it count as part of it.",
+            tooltip="The text-to-video model to train (Wan or CogVideoX 1.5), from a loader of "
+            "ComfyUI or the Tiny World Loader. It stays as it is. LoRAs on it count as part of it.",
         ),
         host.Dataset.Input("dataset", tooltip="From the Video Dataset node, made with this MODEL."),
         io.String.Input(

@@ -48,7 +48,7 @@ class VideoDataset(io.ComfyNode):
                     max=240.0,
                     step=0.001,
                     tooltip="Frames a second that clips are brought to. 0: those of the model (Wan "
-                    "2.1 and A14B 16, Wan 2.2 5B 24).",
+                    "2.1, A14B and CogVideoX 1.5 16, Wan 2.2 5B 24).",
                 ),
                 io.Boolean.Input(
                     "bucketing",
