@@ -25,7 +25,7 @@ HOST = {"folder_paths", "server", "nodes", "execution", "latent_preview", "node_
 _MATHS = ("flow", "schedules", "process", "pairs", "anchor", "guidance")
 PURE = {f"fvg_core.{name}" for name in _MATHS}
 SHARED_BY_ALL = {"fvg_core.errors", "fvg_core.categories"}
-PLAIN = PURE | {"fvg_core.errors", "fvg_core.types", "fvg_core.config", "fvg_core.frames"}
+PLAIN = PURE | {"fvg_core.errors", "fvg_core.frames"}
 
 # Packages that may be imported at import time. Anything else belongs inside the function that
 # needs it, so that starting ComfyUI with the pack costs almost nothing.
