@@ -33,11 +33,6 @@ def latent_frame(pixel_frame: int, pixel_length: int, stride: int) -> int:
     return (pixel_frame % pixel_length + stride - 1) // stride
 
 
-def pixel_frames(latent: int, stride: int) -> range:
-    """The pixel frames that one latent frame stands for."""
-    return range(1) if latent == 0 else range(1 + (latent - 1) * stride, 1 + latent * stride)
-
-
 def check_size(width: int, height: int, multiple: int) -> None:
     """Raise SizeError unless width and height are positive multiples of `multiple` pixels."""
     for name, value in (("width", width), ("height", height)):

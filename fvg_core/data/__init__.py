@@ -11,32 +11,25 @@ dataset   reads what is stored
 prepare   all of it in order
 """
 
-from .buckets import Bucket, Plan, Sample, Target, plan
-from .cache import CacheProgress, build_cache
+from .buckets import Target, plan
+from .cache import build_cache
 from .dataset import CachedDataset
 from .decode import decode
-from .prepare import Prepared, Step, prepare
+from .prepare import Prepared, prepare
 from .probe import Facts, probe
-from .scan import ClipFile, Listing, Rejected, scan, stamp
+from .scan import ClipFile, Listing, stamp
 
 __all__ = [
-    "Bucket",
-    "CacheProgress",
     "CachedDataset",
     "ClipFile",
     "Facts",
     "Listing",
-    "Plan",
     "Prepared",
-    "Rejected",
-    "Sample",
-    "Step",
     "Target",
     "build_cache",
     "decode",
     "plan",
     "prepare",
     "probe",
-    "scan",
     "stamp",
 ]

@@ -55,15 +55,10 @@ class ScanProgress:
     listing: Listing | None = None
 
 
-def scan(folder: Path, memo: Memo | None = None) -> Listing:
-    """Every clip below a folder. Raises DataError for a folder that is missing or holds none."""
-    *_, last = scanning(folder, memo)
-    return last.listing
-
-
 def scanning(folder: Path, memo: Memo | None = None) -> Iterator[ScanProgress]:
-    """`scan`, clip by clip: reading and hashing large files takes a while.
+    """Every clip below a folder, one by one: reading and hashing large files takes a while.
 
+    Raises DataError for a folder that is missing or holds none.
     memo: what an earlier scan found out about files that have not changed since.
     """
     folder = _checked(folder)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -25,11 +24,9 @@ _ADAPTER = "default"  # peft's name for the only adapter in a model
 
 @dataclass(frozen=True)
 class _Site:
-    """Where one LoRA sits. `parent.child` is the plain layer, or peft's layer around it."""
+    """Where one LoRA sits: peft's layer around a plain one."""
 
     name: str  # as published
-    parent: nn.Module
-    child: str
     plain: nn.Linear
     lora: nn.Module
 
@@ -71,17 +68,6 @@ class Adapter:
         """Switch the LoRA's dropout on, as it is after `attach`, or off."""
         for site in self._sites:
             site.lora.lora_dropout.train(mode)
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        """The model without the LoRA."""
-        for site in self._sites:
-            setattr(site.parent, site.child, site.plain)
-        try:
-            yield
-        finally:
-            for site in self._sites:
-                setattr(site.parent, site.child, site.lora)
 
     def eject(self) -> None:
         """Leave the model as it was found. Safe to call twice."""
@@ -145,7 +131,7 @@ def attach(
         with torch.inference_mode(False):
             _inject(module, list(found.values()), rank, alpha, dropout)
             sites = [
-                _Site(name, parent, child, plain, getattr(parent, child))
+                _Site(name, plain, getattr(parent, child))
                 for name, (parent, child, plain) in zip(found, undo.plain, strict=True)
             ]
             for site in sites:

@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from exact_encoders import TARGET, Encoders  # noqa: E402
+from scans import scan  # noqa: E402
 
 from fvg_core.backbones.wan import WAN21  # noqa: E402
-from fvg_core.data import build_cache, plan, scan  # noqa: E402
+from fvg_core.data import build_cache, plan  # noqa: E402
 
 
 def main(source: str, folder: str, shard_bytes: str, mode: str, limit: str = "") -> None:

@@ -18,10 +18,11 @@ import pytest
 import torch
 from clip_files import caption, grays, write_video
 from exact_encoders import ROWS, TARGET, WIDTH, Encoders
+from scans import scan
 from torch import Tensor
 
 from fvg_core.backbones.wan import WAN21
-from fvg_core.data import CachedDataset, Target, build_cache, decode, plan, scan
+from fvg_core.data import CachedDataset, Target, build_cache, decode, plan
 from fvg_core.errors import DataError
 
 CHILD = Path(__file__).with_name("caching_child.py")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from clip_files import caption, grays, write_frames, write_video
+from scans import scan
 
-from fvg_core.data import scan, stamp
+from fvg_core.data import stamp
 from fvg_core.data.memo import Memo
 from fvg_core.errors import DataError
 
