@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from contradictions import contradict
 
 from fvg_core.categories import CATEGORIES
 from fvg_core.diagnose.branches import FVG, OWN, T2V
@@ -17,7 +18,7 @@ from fvg_core.errors import PromptError
 from fvg_core.tiny.captions import prompt_spans, text
 from fvg_core.tiny.render import render
 from fvg_core.tiny.scenes import sample_scene, stage
-from fvg_core.tiny.words import Actor, Prompt, contradict
+from fvg_core.tiny.words import Actor, Prompt
 
 RIGHT = Judged(True, 1, 1)
 MOTION = Judged(True, 1, 0)

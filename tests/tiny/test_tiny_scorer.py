@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from contradictions import contradict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from fvg_core.tiny.render import FRAMES, render
 from fvg_core.tiny.scenes import Body, Scene, sample_scene
 from fvg_core.tiny.scorer import composition, reversals, score, steady
 from fvg_core.tiny.seeing import look
-from fvg_core.tiny.words import COLORS, GROUNDS, STATIC, TEXTURES, Actor, Prompt, contradict
+from fvg_core.tiny.words import COLORS, GROUNDS, STATIC, TEXTURES, Actor, Prompt
 
 COUNT = 8  # scenes of each category; 150 of each were looked at by hand
 

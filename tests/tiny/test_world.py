@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from contradictions import contradict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,6 @@ from fvg_core.tiny.words import (
     SPINNERS,
     WAYS,
     Prompt,
-    contradict,
     sample_prompt,
 )
 
