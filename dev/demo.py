@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from fvg_core.bench.sheet import Row, Sheet, draw_sheet
 from fvg_core.bench.video import read_frames, spread
 from fvg_core.bench.workflow import load_workflow, to_prompt
 from fvg_core.errors import FVGError, HostError
+from fvg_core.files import slug
 
 TEMPLATE = PACK / "workflows" / "fvg_tiny.json"
 REWRITER, GENERATOR, SCORER, PICKER, SAMPLER = (
@@ -146,8 +146,7 @@ def find_sampler(prompt: dict[str, Json]) -> str:
 
 
 def default_out(prompt: str, seed: int) -> Path:
-    slug = "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:48].strip("-")
-    return PACK / "out" / f"demo-{slug or 'prompt'}-{seed}"
+    return PACK / "out" / f"demo-{slug(prompt)}-{seed}"
 
 
 def keep(out: Path, made: Made, prompt: dict[str, Json], recipe: Json) -> list[Path]:

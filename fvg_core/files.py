@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all, and what tells one of weights from another."""
+"""Files that appear whole or not at all, their names, and what tells weights from others."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +36,11 @@ def write_whole(path: Path, content: bytes) -> None:
             f"{error.strerror or error}. {_free(path.parent)}Free some space there and run it "
             "again; what was stored before is kept."
         ) from error
+
+
+def slug(prompt: str) -> str:
+    """A prompt as part of a file's name: its letters and digits, 48 characters at most."""
+    return "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:48].strip("-") or "prompt"
 
 
 def weights_key(paths: Iterable[Path]) -> str:

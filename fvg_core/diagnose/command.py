@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ..bench.graph import Json, set_widgets
 from ..bench.sheet import Row, Sheet, draw_sheet, fit
 from ..bench.video import spread
 from ..bench.workflow import load_workflow, to_prompt
+from ..files import slug
 from ..tiny.clips import write_mp4
 from .branches import TITLES, three_ways
 from .scene import judged_prompt
@@ -52,7 +52,7 @@ def diagnose(prompt: str, seed: int, server: str, out: Path | None) -> tuple[str
         "found": said,
         "api_prompt": graph,
     }
-    folder = out or Path("out") / f"diagnose-{_slug(prompt)}-{seed}"
+    folder = out or Path("out") / f"diagnose-{slug(prompt)}-{seed}"
     _keep(folder, frames, record)
     lines = [f"{TITLES[way]}: {text}" for way, text in said.items()]
     return "\n".join([*lines, "", words, "One seed is one case: try others."]), folder
@@ -62,10 +62,6 @@ def read_pages(data: bytes) -> np.ndarray:
     """The frames [F, H, W, 3] of an animated picture."""
     pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
     return np.stack([np.array(page.convert("RGB")) for page in pages])
-
-
-def _slug(prompt: str) -> str:
-    return "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:48].strip("-")
 
 
 def _keep(folder: Path, frames: dict[str, np.ndarray], record: Json) -> None:
