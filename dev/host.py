@@ -126,13 +126,13 @@ def link_pack(install: Install) -> Path:
     return link
 
 
-def prepare(environ: Mapping[str, str] = os.environ, *, dev: bool = False) -> Install:
+def prepare(environ: Mapping[str, str] = os.environ) -> Install:
     """The install to use, ready to run: found or installed, checked, and linked to the pack."""
     if environ.get("COMFYUI"):
         install = existing_install(Path(environ["COMFYUI"]), environ)
     else:
         from dev.install import managed_install
 
-        install = managed_install(dev=dev)
+        install = managed_install()
     link_pack(install)
     return install

@@ -31,9 +31,9 @@ HEAD = """\
 """
 
 
-def read_tagged(path: Path = TAGGED) -> list[list[Token]]:
+def read_tagged() -> list[list[Token]]:
     prompts = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in TAGGED.read_text(encoding="utf-8").splitlines():
         pairs = (word.rpartition("/") for word in line.split())
         prompts.append(
             [Token(w.replace("_", " "), w.replace("_", " ").lower(), t) for w, _, t in pairs]
@@ -99,13 +99,13 @@ def learn(data: Sequence[Example], rounds: int = ROUNDS, seed: int = 0) -> dict[
     }
 
 
-def averaged(data: Sequence[Example], runs: int = RUNS) -> dict[str, dict[str, float]]:
+def averaged(data: Sequence[Example]) -> dict[str, dict[str, float]]:
     """The mean of several runs, which see the words in other orders."""
     total: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(TAGS, 0.0))
-    for seed in range(runs):
+    for seed in range(RUNS):
         for feature, values in learn(data, seed=seed).items():
             for name, value in values.items():
-                total[feature][name] += value / runs
+                total[feature][name] += value / RUNS
     return total
 
 

@@ -26,11 +26,10 @@ def render(
     frames: Sequence[int] = range(FRAMES),
     *,
     size: int = SIZE,
-    length: int = FRAMES,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Draw the given frames of clips of `length` frames: uint8 [B, F, size, size, 3]."""
-    u = np.array(frames) / max(length - 1, 1)
+    """Draw the given frames of clips: uint8 [B, F, size, size, 3]."""
+    u = np.array(frames) / (FRAMES - 1)
     axis = (torch.arange(size, device=device) + 0.5) / size
     canvas = _grounds(scenes, axis)[:, None].repeat(1, len(u), 1, 1, 1)
     _paint(canvas, scenes, u, axis, _colors, _SHADE)

@@ -9,14 +9,15 @@ from PIL import Image, ImageDraw
 _SIZE = (640, 360)
 _BOX = (56, 24, 624, 324)  # left, top, right, bottom of the plot
 _RAW, _SMOOTH, _HELD_OUT = "#c8d2e6", "#2456b8", {"anchored": "#1c8a4a", "unanchored": "#c2571a"}
+_KEPT = 0.95  # of the smooth line, at each step
 
 
-def smooth(values: Sequence[float], weight: float = 0.95) -> list[float]:
+def smooth(values: Sequence[float]) -> list[float]:
     """Exponential moving average without a bias towards the start."""
     out, total, count = [], 0.0, 0.0
     for value in values:
-        total = weight * total + value
-        count = weight * count + 1
+        total = _KEPT * total + value
+        count = _KEPT * count + 1
         out.append(total / count)
     return out
 
