@@ -23,6 +23,7 @@ from ..fvg_core.prompts import (
     edit_key,
     rewrite_many,
 )
+from ..fvg_core.prompts.many import MOST_ATTEMPTS, MOST_VARIATIONS, MOST_WORDS
 from . import host
 
 _EXAMPLE = "a red ball moves right and a blue square stays still on a gray background"
@@ -107,18 +108,23 @@ def _text_inputs() -> list:
             tooltip="Language of the texts that a language model writes. English, because image "
             "and video models know it best. The prompt may be in any language.",
         ),
-        _whole("min_words", _D.min_words, 500, "Shortest first-frame prompt of a language model."),
+        _whole(
+            "min_words",
+            _D.min_words,
+            MOST_WORDS,
+            "Shortest first-frame prompt of a language model.",
+        ),
         _whole(
             "max_words",
             _D.max_words,
-            500,
+            MOST_WORDS,
             "Longest first-frame prompt of a language model. 120 words fit the text encoders of "
             "current image models.",
         ),
         _whole(
             "attempts",
             _D.attempts,
-            10,
+            MOST_ATTEMPTS,
             "How often a language model may try until every check passes. It is told what failed.",
         ),
         io.Boolean.Input(
@@ -131,7 +137,7 @@ def _text_inputs() -> list:
         _whole(
             "variations",
             _D.variations,
-            64,
+            MOST_VARIATIONS,
             "Versions of each prompt, as a list: the same things seen differently.",
             advanced=False,
         ),
