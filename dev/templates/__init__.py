@@ -15,7 +15,7 @@ from .diagnosis import build_diagnosis
 from .recipes import IMAGE_FILES, RECIPES, WRITER_FILE, Lora, Recipe
 from .sheet import Box, Json, Sheet
 
-__all__ = ["as_text", "files"]
+__all__ = ["files"]
 
 
 def files(info: Mapping[str, Json]) -> dict[str, str]:
@@ -23,7 +23,7 @@ def files(info: Mapping[str, Json]) -> dict[str, str]:
     made = {f"workflows/{recipe.name}.json": build(recipe, info) for recipe in RECIPES}
     made[f"workflows/{DIAGNOSIS}.json"] = build_diagnosis(info)
     made[f"subgraphs/{NAME}.json"] = build_blueprint(info)
-    return {place: as_text(workflow) for place, workflow in made.items()}
+    return {place: _as_text(workflow) for place, workflow in made.items()}
 
 
 def build(recipe: Recipe, info: Mapping[str, Json]) -> Json:
@@ -38,7 +38,7 @@ def build(recipe: Recipe, info: Mapping[str, Json]) -> Json:
     return sheet.workflow(0.5, (60, 90))
 
 
-def as_text(workflow: Json) -> str:
+def _as_text(workflow: Json) -> str:
     """A workflow as it lies in the repository."""
     return json.dumps(workflow, indent=1, ensure_ascii=False) + "\n"
 

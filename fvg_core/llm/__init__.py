@@ -10,7 +10,7 @@ watch    looking in on a network while it works
 from .base import LanguageModel, Message, Sampling
 from .config import ServerConfig, read_config
 from .local import DTYPES, FolderModel, folder_key, is_model_folder, open_folder
-from .server import ServerModel, open_server
+from .server import open_server
 
 __all__ = [
     "DTYPES",
@@ -19,7 +19,6 @@ __all__ = [
     "Message",
     "Sampling",
     "ServerConfig",
-    "ServerModel",
     "folder_key",
     "is_model_folder",
     "open_folder",

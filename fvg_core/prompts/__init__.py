@@ -7,7 +7,7 @@ from .instructions import NO_STYLE, Instructions
 from .many import Rewriting, rewrite_many
 from .prompt import MAX_WORDS, require_prompt
 from .rules import RulesRewriter
-from .types import VIDEO_PROMPTS, Entity, Options, Report, Rewrite, Watch
+from .types import VIDEO_PROMPTS, Options, Rewrite, Watch
 
 __all__ = [
     "MAX_WORDS",
@@ -16,10 +16,8 @@ __all__ = [
     "RULES",
     "VIDEO_PROMPTS",
     "Edits",
-    "Entity",
     "Instructions",
     "Options",
-    "Report",
     "Rewrite",
     "Rewriting",
     "Watch",
