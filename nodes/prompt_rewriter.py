@@ -238,8 +238,8 @@ class FirstFramePromptRewriter(io.ComfyNode):
         pairs = [
             (text, rewrite) for text, each in zip(prompt, made, strict=True) for rewrite in each
         ]
-        done = [(text, rewrite, *edits.applied(text, rewrite)) for text, rewrite in pairs]
-        finals = [final for _, _, final, _ in done]
+        done = [(text, rewrite, edits.applied(text, rewrite)) for text, rewrite in pairs]
+        finals = [final for _, _, final in done]
         shown = {
             "text": [final.first_frame_prompt for final in finals],
             "fvg_rewrites": [_shown(*each) for each in done],
@@ -279,15 +279,13 @@ def _rewriting(backend: str, one: dict) -> Rewriting:
     )
 
 
-def _shown(prompt: str, rewrite, final, edited: bool) -> dict:
+def _shown(prompt: str, rewrite: Rewrite, final: Rewrite) -> dict:
     """What the node's page shows of one rewrite."""
     return {
         "key": edit_key(prompt, rewrite),
         "prompt": prompt,
         "rewritten": rewrite.first_frame_prompt,
         "text": final.first_frame_prompt,
-        "edited": edited,
-        "video_prompt": final.video_prompt,
         "checks": _checks(final.report["checks"])
         + _checks(final.report["video_checks"], "video: "),
         "note": final.report["note"],

@@ -28,11 +28,11 @@ class Edits:
     def __init__(self, widget: str) -> None:
         self._texts = _read(widget)
 
-    def applied(self, prompt: str, rewrite: Rewrite) -> tuple[Rewrite, bool]:
-        """The rewrite with its edit, checked anew; and whether it has one."""
+    def applied(self, prompt: str, rewrite: Rewrite) -> Rewrite:
+        """The rewrite with its edit, checked anew, if it has one."""
         text = self._texts.get(edit_key(prompt, rewrite), "").strip()
         if not text:
-            return rewrite, False
+            return rewrite
         checks = review_first_frame(
             text,
             (),
@@ -45,7 +45,7 @@ class Edits:
             "note": "edited by hand",
             "written_by": "hand",
         }
-        return replace(rewrite, first_frame_prompt=text, report=rewrite.report | told), True
+        return replace(rewrite, first_frame_prompt=text, report=rewrite.report | told)
 
 
 def _read(widget: str) -> Mapping[str, str]:

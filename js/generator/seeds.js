@@ -3,7 +3,7 @@ const SEEDS = 2n ** 64n;
 const NEW = 2 ** 32; // exact in a number, and far from the seeds that count up from small ones
 
 /** Entries of the text, one for each of `count` candidates; "" where the seed counts up. */
-export function entries(text, count) {
+function entries(text, count) {
   const given = text.trim() ? text.split(",").map((entry) => entry.trim()) : [];
   return Array.from({ length: count }, (_, i) => given[i] ?? "");
 }

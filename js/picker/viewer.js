@@ -124,5 +124,4 @@ export function openViewer(state, index, { fileUrl, marked, on }) {
   document.body.append(element);
   element.focus();
   show(index);
-  return { close };
 }

@@ -2,7 +2,7 @@
 import * as elements from "../elements.js";
 import { readEdits, strangers } from "./state.js";
 
-export const HEIGHTS = { empty: 40, rewrite: 170 }; // CSS pixels
+const HEIGHTS = { empty: 40, rewrite: 170 }; // CSS pixels
 
 const make = (tag, name, ...children) =>
   elements.make(tag, `fvg-rewriter-${name}`, ...children);

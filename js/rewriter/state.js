@@ -16,8 +16,8 @@ function readRewrite(given) {
   }));
   const { key } = given;
   const [prompt, rewritten, shown] = [given.prompt, given.rewritten, given.text].map(text);
-  const [video, note, writtenBy] = [given.video_prompt, given.note, given.written_by].map(text);
-  return { key, prompt, rewritten, text: shown, video, note, writtenBy, checks };
+  const [note, writtenBy] = [given.note, given.written_by].map(text);
+  return { key, prompt, rewritten, text: shown, note, writtenBy, checks };
 }
 
 // Rewrites as the node or a workflow file gives them: files are strangers'.

@@ -9,14 +9,14 @@ const LEGEND = [
 ];
 const HEIGHTS = { empty: 40, curve: 220, samples: 150 }; // CSS pixels
 
-export function duration(seconds) {
+function duration(seconds) {
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-export function statusText(state) {
+function statusText(state) {
   const parts = [`step ${state.step} of ${state.steps}`];
   if (state.loss != null) parts.push(`loss ${state.loss.toPrecision(3)}`);
   if (state.step < state.steps && state.it_per_second) {
