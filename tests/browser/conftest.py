@@ -12,6 +12,7 @@ import pytest
 
 from dev.chromium import REMEDY, find_chromium
 from dev.server import ComfyServer
+from fvg_core.bench.client import ComfyClient
 
 FLAGS = [
     "--no-sandbox",
@@ -97,6 +98,11 @@ class Editor:
         """What the browser would save now."""
         return self.page.evaluate("() => JSON.parse(JSON.stringify(window.app.graph.serialize()))")
 
+    def failures(self, *places: str) -> list[str]:
+        """Errors of the pack: those that name it, or a place of its own, or that nobody caught."""
+        ours = ("fvg", "uncaught", *places)
+        return [error for error in self.errors if any(word in error for word in ours)]
+
     def missing_nodes(self) -> list[str]:
         """Nodes drawn red: types that the host does not know, or that reported an error."""
         return self.page.evaluate(
@@ -157,3 +163,17 @@ def _told(message: Any, server: ComfyServer) -> str:
 @pytest.fixture(scope="module")
 def editor(comfy: ComfyServer, open_editor: Callable[[ComfyServer], Editor]) -> Editor:
     return open_editor(comfy)
+
+
+@pytest.fixture(scope="module")
+def desk(comfy: ComfyServer, editor: Editor) -> Iterator[Any]:
+    from tests.browser.picker_desk import Desk  # which needs the Editor of this file
+
+    with ComfyClient(comfy.url) as client:
+        yield Desk(editor, client)
+
+
+def inside(node: dict, box: list[float]) -> bool:
+    """Whether a node of a workflow begins within x, y, width, height."""
+    x, y = node["pos"]
+    return box[0] <= x <= box[0] + box[2] and box[1] <= y <= box[1] + box[3]

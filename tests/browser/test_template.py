@@ -11,7 +11,7 @@ from dev.server import ComfyServer
 from fvg_core.bench.client import ComfyClient
 from fvg_core.bench.workflow import load_workflow, to_prompt
 from tests.bench.cases import bare
-from tests.browser.conftest import Editor
+from tests.browser.conftest import Editor, inside
 
 pytestmark = [pytest.mark.browser, pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -64,12 +64,7 @@ def test_notes_and_titles_explain_every_group(opened: Editor) -> None:
     boxes = [group["bounding"] for group in workflow["groups"]]
     for node in workflow["nodes"]:
         if node not in notes:
-            assert any(_inside(node, box) for box in boxes), f"{node['type']} is in no group"
-
-
-def _inside(node: dict, box: list[float]) -> bool:
-    x, y = node["pos"]
-    return box[0] <= x <= box[0] + box[2] and box[1] <= y <= box[1] + box[3]
+            assert any(inside(node, box) for box in boxes), f"{node['type']} is in no group"
 
 
 def test_nodes_do_not_overlap() -> None:

@@ -48,15 +48,6 @@ def random_data(
     return [graph.add("FVGRandomDataset", **inputs), 0]
 
 
-def clip_data(graph: Builder) -> list:
-    """The clips of the folder CLIPS, by the Video Dataset node."""
-    node = graph.add(
-        "FVGVideoDataset", model=graph.model, vae=graph.vae, clip=graph.clip, folder=CLIPS,
-        width=64, height=64, length=17, fps=8.0, bucketing=False, windows=1,
-    )  # fmt: skip
-    return [node, 0]
-
-
 def train(graph: Builder, name: str, data: list | None = None, **settings: Any) -> str:
     """The trainer on the graph's model; its first output becomes `model`. Returns its id."""
     data = data or random_data(graph)
