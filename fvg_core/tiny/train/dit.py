@@ -58,11 +58,11 @@ class Recipe:
 
 RECIPES = {
     "video": Recipe(
-        {**_WAN, "patch_size": (1, 2, 2)}, "clips", 15, clip_caption, batch=32, steps=30_000
+        {**_WAN, "patch_size": (1, 2, 2)}, "clips", 15, clip_caption, batch=32, steps=45_000
     ),
     # A token per latent position: 64 for a still instead of 16, which is what its shapes need.
     "image": Recipe(
-        {**_WAN, "patch_size": (1, 1, 1)}, "stills", 36, still_caption, batch=32, steps=30_000
+        {**_WAN, "patch_size": (1, 1, 1)}, "stills", 36, still_caption, batch=32, steps=46_000
     ),
 }
 
