@@ -226,7 +226,7 @@ def test_the_encoder_stands_where_the_decoder_learns_alone(short, tmp_path: Path
 
 
 def test_what_is_shown_is_of_the_latents_own_frames_and_places(trained: Pipeline):
-    found = trained._samples("clips", trained.shards)
+    found = trained._samples("clips", 1)
     scene = data.clip_scene(1)
     covered = presence([scene], data.CELLS)[0]
     assert found.shown[1].shape == (found.z.shape[2], *covered.shape[1:])
