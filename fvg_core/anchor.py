@@ -9,14 +9,13 @@ softens an anchor. All functions are the identity where the mask is 1.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .errors import AnchorError
-from .flow import velocity_from_x0
 from .pairs import together
 from .process import FLOW, Process
 
@@ -75,11 +74,6 @@ class AnchorPlan:
     def tile(self, n: int) -> AnchorPlan:
         """The batch repeated n times, whole batch after whole batch, as guidance stacks it."""
         return AnchorPlan(self.clean.repeat(n, 1, 1, 1, 1), self.mask.repeat(n, 1, 1, 1, 1))
-
-    def select(self, frames: Sequence[int]) -> AnchorPlan:
-        """The plan of a window of latent frames."""
-        index = list(frames)
-        return AnchorPlan(self.clean[:, :, index], self.mask[:, :, index])
 
     def without(self, rows: Tensor) -> AnchorPlan:
         """The plan with no anchors in some rows of the batch: rows [B], true for those."""
@@ -146,18 +140,6 @@ def anchored_x0(
     given = hybrid(plan, x)
     v = denoise(given, frame_sigmas(plan, sigma))
     return hold_x0(plan, given, process.x0(given, v, sigma))
-
-
-def anchored(denoise: Denoiser, plan: AnchorPlan) -> Denoiser:
-    """A denoiser over plain latents whose velocity keeps the anchors, for any solver.
-
-    The returned function takes x and the step's sigma [B].
-    """
-
-    def velocity(x: Tensor, sigma: Tensor) -> Tensor:
-        return velocity_from_x0(x, anchored_x0(denoise, plan, x, sigma), sigma)
-
-    return velocity
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import random
 import re
@@ -17,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from benchmarks.kept import known_rows, made_with, require_head
 from benchmarks.paper import cost, pictures, spread
@@ -35,6 +34,7 @@ from benchmarks.paper.ways import (
 )
 from fvg_core.bench.client import ComfyClient
 from fvg_core.categories import CATEGORIES
+from fvg_core.diagnose.command import read_pages
 from fvg_core.errors import HostError
 from fvg_core.files import write_whole
 from fvg_core.prompts import rewrite
@@ -118,15 +118,12 @@ def make(client: ComfyClient, graph: Graph) -> dict[str, np.ndarray]:
 
 def read_videos(data: bytes) -> np.ndarray:
     """The videos [N, F, H, W, 3] in an animated picture that holds one after the other."""
-    pages = ImageSequence.Iterator(Image.open(io.BytesIO(data)))
-    frames = np.stack([np.array(page.convert("RGB")) for page in pages])
-    return frames.reshape(-1, FRAMES, SIZE, SIZE, 3)
+    return read_pages(data).reshape(-1, FRAMES, SIZE, SIZE, 3)
 
 
 def held_still(pictures: Sequence[bytes]) -> np.ndarray:
     """Videos [N, F, H, W, 3] of which every frame is the picture."""
-    frames = np.stack([np.array(Image.open(io.BytesIO(p)).convert("RGB")) for p in pictures])
-    return frames[:, None].repeat(FRAMES, axis=1)
+    return np.stack([read_pages(picture).repeat(FRAMES, axis=0) for picture in pictures])
 
 
 def scored(videos: dict[str, np.ndarray], scene: Scene) -> dict[str, list[float]]:

@@ -28,14 +28,13 @@ _EARLY, _LATE = 0.28, 0.72  # shares of the clip before and after which a change
 def score(pixels: np.ndarray, prompt: Prompt) -> float:
     """Judge uint8 pixels [F, H, W, 3] by a prompt."""
     anchor, *frames = look(pixels)
-    changing = _changing(prompt)
     claims = [flows([anchor, *frames], prompt.actors)]
-    if not changing:
-        claims.append(cast(frames, prompt.actors))
-    if changing:
+    if _changing(prompt):
         claims.append(_changes_color(frames, prompt.actors))
         claims += [float(happening(track(frames, a.color)) == a.does) for a in prompt.actors[1:]]
-    elif prompt.relation in SIDES:
+        return min(claims)
+    claims.append(cast(frames, prompt.actors))
+    if prompt.relation in SIDES:
         claims.append(beside(frames, prompt.actors, prompt.relation))
     elif prompt.relation:
         claims.append(_meets(frames, prompt))

@@ -128,14 +128,6 @@ def test_tiles_stack_whole_batches():
     assert torch.equal(plan.tile(2).clean, torch.cat([plan.clean] * 2))
 
 
-def test_a_window_has_the_anchors_of_its_frames():
-    plan = AnchorPlan.empty(1, 1, 6, 1, 1).with_anchor(4, torch.full((1, 1, 1, 1, 1), 9.0))
-    window = plan.select([0, 3, 4])
-    assert window.clean.flatten().tolist() == [0, 0, 9]
-    assert window.mask.flatten().tolist() == [1, 1, 0]
-    assert (plan.select(range(3)).mask == 1).all()
-
-
 def test_rows_without_anchors_are_what_they_would_be_in_an_empty_plan():
     z, x = normal((2, 3, 2, 4, 2, 2), 0)
     plan = AnchorPlan.empty(3, 2, 4, 2, 2).with_anchor(0, z[:, :, :1]).with_anchor(2, z[:, :, :1])

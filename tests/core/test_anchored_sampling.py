@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fvg_core.anchor import AnchorPlan, anchored, sample_euler
+from fvg_core.anchor import AnchorPlan, anchored_x0, sample_euler
+from fvg_core.flow import velocity_from_x0
 from fvg_core.schedules import linear_sigmas
 
 SHAPE = (2, 3, 4, 2, 2)
@@ -29,6 +30,15 @@ def network(x, sigma):
     """A smooth velocity that mixes frames and depends on every frame's sigma."""
     s = sigma[:, None, :, None, None]
     return torch.tanh(x + x.mean((2, 3, 4), keepdim=True)) * (1 + s) + s.sin()
+
+
+def anchored(denoise, plan):
+    """A velocity over plain latents that keeps the anchors, for any solver."""
+
+    def velocity(x, sigma):
+        return velocity_from_x0(x, anchored_x0(denoise, plan, x, sigma), sigma)
+
+    return velocity
 
 
 def euler(v, x, sigma, following):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...categories import CATEGORIES
+from ...guidance import classifier_free
 from ...schedules import shift_sigma
 from .. import captions
 from ..captions import POSITIONS, Span
@@ -55,7 +56,7 @@ def sample(
                 model(x, timestep=t, encoder_hidden_states=f, return_dict=False)[0].float()
                 for f in (features, empty)
             )
-        x = x + (then - now) * (untold + CFG * (told - untold))
+        x = x + (then - now) * classifier_free(told, untold, CFG)
     return x
 
 
